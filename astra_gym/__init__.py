@@ -1,0 +1,1 @@
+"""ASTRA Gym: verifiable tool-use environments, played through `gymnasium.make`."""
