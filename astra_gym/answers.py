@@ -20,7 +20,7 @@ class Answer(Record):
     kind: AnswerKind
     """How `value` is read and compared."""
     value: JSON
-    """number, money, percentage: int or float; date: ISO 8601 string; bool: bool; text: str; set, list: list of JSON; json: any."""
+    """number, money, percentage: int or float; date: ISO 8601 string; bool: bool; text: str; set, list: list; json: any."""
     unit: str | None = None
     """Canonical unit (`km`) or ISO 4217 currency (`USD`); None accepts a bare number only or any unit-less form."""
     abs_tol: float = Field(default=0.0, ge=0)
@@ -30,4 +30,4 @@ class Answer(Record):
     aliases: tuple[str, ...] = ()
     """Other texts that are equal to a text answer."""
     choices: tuple[str, ...] = ()
-    """Not empty when the answer is a choice among things that the question itself names (exempt from the leak check)."""
+    """Not empty when the answer is a choice among things that the question names (exempt from the leak check)."""

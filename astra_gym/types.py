@@ -278,7 +278,7 @@ class ToolEnvSpec(Decomposition):
     data: dict[str, JSON] = Field(default_factory=dict)
     """Tables that the tools read: bound as global names (upper case) in every tool; a fresh copy for each episode."""
     library: str = ""
-    """Source run once an episode before the tools; the names it defines (shared state, helpers) are visible to all of them."""
+    """Source run once an episode before the tools; the names it defines (shared state, helpers) are visible to them."""
     clock: str = "2025-01-01T00:00:00+00:00"
     """The instant that tools see as now (ISO 8601)."""
     max_turns: int = Field(default=32, ge=1)
