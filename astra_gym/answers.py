@@ -20,7 +20,7 @@ class Answer(Record):
     kind: AnswerKind
     """How `value` is read and compared."""
     value: JSON
-    """number, money, percentage: int or float; date: ISO 8601 string; bool: bool; text: str; set, list: list; json: any."""
+    """number, money, percentage: a number; date: ISO 8601 string; bool: bool; text: str; set, list: list; json: any."""
     unit: str | None = None
     """Canonical unit (`km`) or ISO 4217 currency (`USD`); None accepts a bare number only or any unit-less form."""
     abs_tol: float = Field(default=0.0, ge=0)
