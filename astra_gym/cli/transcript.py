@@ -1,0 +1,109 @@
+"""An episode and a table of many, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
+
+from astra_gym.cli.output import console, print_table
+from astra_gym.records import JSON
+from astra_gym.summary import Summary, summarize
+from astra_gym.tool_calls import parse_turn
+from astra_gym.types import ToolCall, ToolEnvSpec, Trajectory
+
+Played = Sequence[tuple[ToolEnvSpec, Trajectory]]
+_WIDE = 600
+
+
+def show_trajectory(trajectory: Trajectory, *, skip_question: bool = False) -> None:
+    """The question, each call with its result and what it earned, and the counts at the end."""
+    console.rule(
+        f"[bold]{escape(trajectory.env_id)}[/] seed {trajectory.seed}, played by {trajectory.model}", align="left"
+    )
+    if not skip_question:
+        _say("question", str(trajectory.messages[0]["content"] or ""), "bold")
+    results = iter([m for m in trajectory.messages if m["role"] == "tool"])
+    for action, reward in zip(trajectory.actions, trajectory.rewards, strict=True):
+        turn = parse_turn(action)
+        for call in turn.calls:
+            if isinstance(call, ToolCall):
+                arguments = ", ".join(f"{key}={orjson.dumps(value).decode()}" for key, value in call.arguments.items())
+                _say("call", f"{call.name}({arguments})", "cyan")
+            else:
+                _say("call", call.text, "red")
+            message = next(results, None)
+            if message is not None:
+                _say("result", str(message["content"]), "green")
+        if not turn.calls:
+            _say("answer", turn.content, "bold magenta")
+        console.print(f"{'reward':>9}  {reward:+.3f}", style="dim")
+    counts = trajectory.breakdown
+    console.print(
+        f"{'F1':>9}  [bold]{counts.f1:.3f}[/]  recall {counts.recall:.3f}, precision {counts.precision:.3f}: "
+        f"{counts.solved} of {counts.needed} sub-questions solved with {counts.calls} calls"
+        + (f"; dependencies {_edges(trajectory)}" if trajectory.edges else "")
+    )
+    if trajectory.final_answer_correct is not None:
+        console.print(f"{'final':>9}  {'correct' if trajectory.final_answer_correct else 'not correct'}")
+    if trajectory.stop_reason not in ("final_answer", "solved"):
+        console.print(f"{'stopped':>9}  {trajectory.stop_reason} {trajectory.metadata.get('error', '')}")
+
+
+def _say(who: str, text: str, style: str) -> None:
+    shown = text if len(text) <= _WIDE else text[:_WIDE] + f"… ({len(text):,} characters)"
+    line = Text(f"{who:>9}  ", style="dim")
+    line.append(shown, style=style)
+    console.print(Padding(line, 0), soft_wrap=True)
+
+
+def _edges(trajectory: Trajectory) -> str:
+    counts: dict[str, int] = {}
+    for status in trajectory.edges.values():
+        counts[status] = counts.get(status, 0) + 1
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+
+
+def show_summary(model: str, played: Played) -> None:
+    """Means by domain and by hops, and over all."""
+    for title, key in (("domain", "domain"), ("hops", "hops")):
+        groups = _groups(played, key)
+        print_table(f"{model}, by {title}", [title, *_COLUMNS], [[name, *_row(s)] for name, s in groups])
+    print_table(f"{model}, all", ["", *_COLUMNS], [["all", *_row(summarize([t for _, t in played]))]])
+
+
+def summary_json(model: str, played: Played) -> dict[str, JSON]:
+    """The same for machines."""
+    return {
+        "model": model,
+        "all": summarize([t for _, t in played]).to_json(),
+        **{
+            f"by_{key}": {str(name): summary.to_json() for name, summary in _groups(played, key)}
+            for key in ("domain", "hops", "scenario_type")
+        },
+    }
+
+
+_COLUMNS = ("envs", "F1", "solved all", "recall", "precision", "calls", "final right")
+
+
+def _row(summary: Summary) -> list[object]:
+    return [
+        summary.episodes,
+        summary.f1,
+        summary.solve_rate,
+        summary.recall,
+        summary.precision,
+        summary.calls,
+        summary.final_answer_accuracy,
+    ]
+
+
+def _groups(played: Played, key: str) -> list[tuple[str | int, Summary]]:
+    groups: dict[str | int, list[Trajectory]] = {}
+    for spec, trajectory in played:
+        groups.setdefault(getattr(spec, key), []).append(trajectory)
+    return [(name, summarize(groups[name])) for name in sorted(groups)]
