@@ -1,4 +1,4 @@
-"""What commands print: tables for people on standard output, or one JSON document with `--json`; errors on standard error."""
+"""What commands print: tables, or one JSON document with `--json`, on standard output; errors on standard error."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from astra_gym.cli.output import console, print_json, print_table, progress_bar
+from astra_gym.cli.output import console, errors, print_json, print_table, progress_bar
 
 SuiteArgument = Annotated[Path | None, typer.Argument(help="Suite file or folder; default: the shipped suite.")]
 SuiteOption = Annotated[Path | None, typer.Option("--suite", help="Also register this suite file or folder.")]
@@ -147,5 +147,5 @@ def bench(
     """Measure the envs on this machine, every figure beside a yardstick of the same run."""
     from astra_gym.bench import run_benchmarks, show_benchmarks
 
-    results = run_benchmarks(quick=quick, progress=not json)
+    results = run_benchmarks(quick=quick, report=None if json else lambda name: errors.print(f"measuring {name} ..."))
     print_json(results) if json else show_benchmarks(results)
