@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from astra_gym.answers import Answer
 from astra_gym.records import JSON, Record, content_hash
 
-ENV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*-v\d+")
+ENV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-v\d+")
 TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 ScenarioType = Literal["Single-Hop", "Parallel Single-Hop", "Multi-Hop", "Parallel Multi-Hop"]
@@ -288,7 +288,7 @@ class ToolEnvSpec(Decomposition):
     @model_validator(mode="after")
     def _check_env(self) -> ToolEnvSpec:
         if not ENV_NAME.fullmatch(self.id):
-            raise ValueError(f"id {self.id!r}: expected <name>-v<N> of letters, digits and _ . : -")
+            raise ValueError(f"id {self.id!r}: expected <name>-v<N> of letters, digits and _ . -")
         names = [tool.name for tool in self.tools]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"{self.id}: tool names must be unique, found {twice} more than once")
