@@ -22,8 +22,8 @@ from astra_gym.errors import SuiteError
 MAX_LINE_BYTES = 64 << 20
 """A longer line is refused: whatever it is, it is no spec."""
 CHUNK_BYTES = 1 << 20
-SPEC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*-v\d+")
-ID_AT_HEAD = re.compile(rb'\s*\{\s*"id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_.:-]*-v\d+)"\s*,')
+SPEC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-v\d+")
+ID_AT_HEAD = re.compile(rb'\s*\{\s*"id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_.-]*-v\d+)"\s*,')
 IGNORED_FILES = frozenset({"schema.json"})
 """Files of a suite folder that end in .json and are no spec."""
 UTF8_BOM = b"\xef\xbb\xbf"
