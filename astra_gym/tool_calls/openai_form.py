@@ -1,0 +1,93 @@
+"""Assistant text <-> the chat messages of the OpenAI form, with native tool calls.
+
+Ids are numbered, so equal texts give equal messages; those that an endpoint gave are dropped. A malformed call cannot
+stand in `tool_calls` (chat templates and servers parse the arguments): it stays in the content and is answered by a
+user message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from astra_gym.records import JSON
+from astra_gym.tool_calls.parsing import MalformedCall, Turn, parse_turn
+from astra_gym.tool_calls.rendering import (
+    CALL_CLOSE,
+    CALL_OPEN,
+    call_block,
+    json_text,
+    printable,
+    render_call,
+    render_result_texts,
+)
+from astra_gym.types import Message, ToolCall
+
+
+def to_openai(text: str, first_id: int = 0) -> Message:
+    """What the model wrote, as an assistant message; its calls are `call_<first_id>`, `call_<first_id + 1>`..."""
+    return assistant_message(parse_turn(text), first_id)
+
+
+def assistant_message(turn: Turn, first_id: int = 0) -> Message:
+    """`to_openai` of a turn that is already parsed."""
+    content = turn.content
+    tool_calls: list[dict[str, Any]] = []
+    for index, call in enumerate(turn.calls, first_id):
+        if isinstance(call, MalformedCall):
+            content = f"{content}\n{CALL_OPEN}{call.text}{CALL_CLOSE}".lstrip("\n")
+        else:
+            function = {"name": call.name, "arguments": json_text(call.arguments)}
+            tool_calls.append({"id": f"call_{index}", "type": "function", "function": function})
+    message: Message = {"role": "assistant", "content": content}
+    if tool_calls:
+        message["tool_calls"] = tool_calls
+    return message
+
+
+def tool_messages(turn: Turn, texts: Sequence[str], first_id: int = 0) -> list[Message]:
+    """The answers to a turn's calls (their result texts in order): tool messages, then one for what was malformed."""
+    messages: list[Message] = []
+    malformed: list[str] = []
+    for index, (call, text) in enumerate(zip(turn.calls, texts, strict=True), first_id):
+        if isinstance(call, MalformedCall):
+            malformed.append(text)
+        else:
+            messages.append({"role": "tool", "tool_call_id": f"call_{index}", "content": text})
+    if malformed:
+        messages.append({"role": "user", "content": render_result_texts(malformed)})
+    return messages
+
+
+def from_openai(message: Mapping[str, Any]) -> str:
+    """The action that an assistant message stands for. Total: a native call that cannot be read becomes malformed.
+
+    When the content holds tags that would hide the native calls or add to them, its '<' are written as `&lt;`.
+    """
+    content = _content_text(message.get("content"))
+    blocks = [_native_block(call) for call in message.get("tool_calls") or ()]
+    text = "\n".join([content, *blocks] if content else blocks)
+    if blocks and "<" in content and _good_calls(text) != _good_calls("\n".join(blocks)):
+        text = "\n".join([content.replace("<", "&lt;"), *blocks])
+    return text
+
+
+def _content_text(content: JSON) -> str:
+    """The text of a message's content: a string, nothing, or a list of parts."""
+    if isinstance(content, str):
+        return printable(content)
+    parts = content if isinstance(content, Sequence) else ()
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return printable("".join(text for text in texts if isinstance(text, str)))
+
+
+def _native_block(tool_call: JSON) -> str:
+    """A native call as a block; canonical when it can be read, else as it is, for `parse_turn` to report."""
+    function = tool_call.get("function") if isinstance(tool_call, Mapping) else None
+    given = function if isinstance(function, Mapping) else {}
+    block = call_block({"name": given.get("name"), "arguments": given.get("arguments")})
+    return "".join(render_call(call) for call in _good_calls(block)) or block
+
+
+def _good_calls(text: str) -> list[ToolCall]:
+    return [call for call in parse_turn(text).calls if isinstance(call, ToolCall)]
