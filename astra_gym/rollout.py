@@ -53,22 +53,22 @@ def rollout(
     spec, tools = tool_env.tool_spec, tool_env.tool_spec.tool_schemas
     _, info = env.reset(seed=seed)
     system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt is not None else []
-    episode = _Episode([*system, *info["messages"]], info)
+    recording = _Recording([*system, *info["messages"]], info)
     model.begin_episode(spec, seed)
-    while not episode.stop_reason and (max_steps is None or len(episode.actions) < max_steps):
+    while not recording.stop_reason and (max_steps is None or len(recording.actions) < max_steps):
         try:
-            action = printable(model.reply(episode.messages, tools))
+            action = printable(model.reply(recording.messages, tools))
         except ModelError as error:
             if strict:
                 raise
-            episode.stop_reason, episode.error = "model_error", str(error)
+            recording.stop_reason, recording.error = "model_error", str(error)
         else:
-            episode.add(action, *env.step(action))
-    return episode.record(env, model, seed)
+            recording.add(action, *env.step(action))
+    return recording.record(env, model, seed)
 
 
 @dataclass(slots=True)
-class _Episode:
+class _Recording:
     """What has happened so far."""
 
     messages: list[Message]
@@ -102,8 +102,7 @@ class _Episode:
             metadata["env_kwargs"] = options
         if self.error is not None:
             metadata["error"] = self.error
-        if "infrastructure_error" in info:
-            metadata["infrastructure_error"] = info["infrastructure_error"]
+        metadata |= {key: info[key] for key in ("infrastructure_error", "nondeterministic") if key in info}
         if usage := getattr(model, "usage", None):
             metadata["usage"] = dict(usage)
         return Trajectory(

@@ -30,7 +30,7 @@ def spec_bytes(spec: ToolEnvSpec, *, indent: bool = False) -> bytes:
     """The JSON of a spec, without a line end. Raises: SuiteError for a value that JSON cannot hold."""
     try:
         return orjson.dumps(spec.to_json(), option=orjson.OPT_INDENT_2 if indent else None)
-    except (TypeError, UnicodeError) as error:
+    except (TypeError, ValueError) as error:
         raise SuiteError(f"{spec.id}: cannot be written as JSON: {error}") from None
 
 

@@ -102,9 +102,10 @@ def test_an_output_that_has_a_field_called_error_is_an_output() -> None:
 
 def test_many_parallel_calls_are_spread_over_turns_the_parser_reads() -> None:
     subs = tuple(
-        SubQuestion(id=f"q{i}", question="?", answer=CHAIN.answer, call=CHAIN.needed[0].call) for i in range(70)
+        SubQuestion(id=f"q{i}", question="?", answer=CHAIN.answer, call=CHAIN.needed[0].call).to_json()
+        for i in range(70)
     )
-    oracle, messages = begun(ToolEnvSpec(**{**dict(CHAIN), "sub_questions": subs}))
+    oracle, messages = begun(ToolEnvSpec.model_validate({**CHAIN.to_json(), "sub_questions": subs}))
     assert len(calls(oracle.reply(messages, []))) == 64
     messages += answered(*[{"director": "Ingrid Dahl"}] * 64)
     assert len(calls(oracle.reply(messages, []))) == 6
