@@ -20,13 +20,13 @@ from astra_gym.values.inference import Kind, infer, infer_as, storable
 from astra_gym.values.matching import Matcher
 from astra_gym.values.numbers import Quantity, scan_quantities
 from astra_gym.values.texts import fold
+from astra_gym.values.units import CURRENCY_CODE
 
 AnswerKind: TypeAlias = Kind
 QUANTITIES = frozenset({"number", "money", "percentage"})
 COLLECTIONS = frozenset({"set", "list", "json"})
 MAX_DEPTH = 32
 """How deep lists and objects may be nested in a value."""
-_CURRENCY_CODE = re.compile(r"[A-Z]{3}")
 _EQUALS = re.compile(r"[=≈]")
 _MAX_MARKED_CHARS = 400
 
@@ -246,7 +246,9 @@ def _check_unit(kind: AnswerKind, unit: str | None) -> None:
     """Raises ValueError when a value of `kind` cannot have `unit`."""
     if unit is None:
         return
-    if kind == "money" and not _CURRENCY_CODE.fullmatch(unit):
+    if kind == "money" and not CURRENCY_CODE.fullmatch(unit):
         raise ValueError(f"the unit of money is an ISO 4217 code such as 'USD', found {unit!r}")
     if kind not in {"number", "money"}:
         raise ValueError(f"a {kind} has no unit, found {unit!r}")
+    if unit != unit.strip() or not unit:
+        raise ValueError(f"a unit must not be blank or have spaces around it, found {unit!r}")

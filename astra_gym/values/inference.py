@@ -9,7 +9,7 @@ from astra_gym.values.dates import read_date
 from astra_gym.values.matching import FALSE_WORDS, NOT_JSON, TRUE_WORDS, read_json
 from astra_gym.values.numbers import read_quantity
 from astra_gym.values.texts import fold, readings_as_list, well_formed
-from astra_gym.values.units import CURRENCY
+from astra_gym.values.units import CURRENCY, CURRENCY_CODE
 
 Kind: TypeAlias = Literal["number", "money", "percentage", "date", "bool", "text", "set", "list", "json"]
 _MAX_EXACT = 2**63
@@ -72,7 +72,8 @@ def infer_as(text: str, kind: Kind) -> Inferred | None:
     inferred = infer(stripped)
     if inferred.kind == "list":
         return Inferred(kind, inferred.value)
-    reading = next((items for items in readings_as_list(stripped)[1:] if len(items) > 1), [stripped])
+    _, lines, semicolons, _, commas = readings_as_list(stripped)
+    reading = next((items for items in (lines, semicolons, commas) if len(items) > 1), [stripped])
     return Inferred(kind, [well_formed(item) for item in reading])
 
 
@@ -86,7 +87,8 @@ def _quantity_as(text: str, kind: Kind) -> Inferred | None:
     if quantity.means:
         inferred = infer_quantity(text)
         return inferred if inferred is not None and inferred.kind == kind else None
-    return Inferred("number", value, quantity.unit) if kind == "number" else None
+    other_unit = kind == "number" or (kind == "money" and CURRENCY_CODE.fullmatch(quantity.unit))
+    return Inferred(kind, value, quantity.unit) if other_unit else None
 
 
 def infer_quantity(text: str) -> Inferred | None:

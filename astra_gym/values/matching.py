@@ -8,6 +8,7 @@ of the value is refused unread.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TypeAlias
@@ -44,7 +45,7 @@ def tolerance_bounds(value: float, abs_tol: float, rel_tol: float) -> tuple[floa
     if margin == 0:
         return value, value
     margin += _SLACK_ULPS * math.ulp(max(abs(float(value)), margin))
-    return value - margin, value + margin
+    return max(value - margin, -sys.float_info.max), min(value + margin, sys.float_info.max)
 
 
 def number_matcher(bounds: tuple[float, float], amount: Callable[[Quantity], float | None]) -> Matcher:

@@ -29,11 +29,12 @@ _PREFIX = r"(?P<prefix>[A-Z]{0,3}[$€£¥₹₩₽₺₫₪฿₦₱₴]|[A-Z]{
 _SCALE = r"(?:\s?(?P<scale>hundred|thousand|million|billion|trillion|mn|mln|bn|[kKMB]|万|亿)(?![A-Za-z/^]))?"
 _WHOLE = re.compile(
     rf"(?P<sign>[+–-]?)\s?(?:{_PREFIX})?(?P<inner>[+-]?){_BODY.replace('GAPS', _GAPS)}{_SCALE}"
-    r"\s{0,2}(?P<unit>(?:[^\W\d]|[%°¢$€£¥₹₩₽₺₫₪฿₦₱₴]).{0,39})?",
+    r"\s{0,2}(?P<unit>(?:[^\W\d_]|[%°¢$€£¥₹₩₽₺₫₪฿₦₱₴]).{0,39})?",
     re.VERBOSE,
 )
 _WITHIN = re.compile(
-    rf"(?<![\w.,^])(?P<sign>(?<![)\]])[+-])?(?:{_PREFIX})?(?P<inner>[+-]?){_BODY.replace('GAPS', '')}{_SCALE}",
+    r"(?<![\w.,^])(?<![0-9]')"
+    rf"(?P<sign>(?<![)\]])[+-])?(?:{_PREFIX})?(?P<inner>[+-]?){_BODY.replace('GAPS', '')}{_SCALE}",
     re.VERBOSE,
 )
 _DATE_LIKE = re.compile(r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?")

@@ -24,6 +24,7 @@ class Unit:
 
 CURRENCY = "currency "
 """What the dimension of every currency starts with."""
+CURRENCY_CODE = re.compile(r"[A-Z]{3}")
 
 # dimension, name, factor, spellings; "(s)" stands for with and without s.
 _MEASURES: tuple[tuple[str, str, float, str], ...] = (
@@ -71,6 +72,7 @@ _MEASURES: tuple[tuple[str, str, float, str], ...] = (
     ("speed", "km/h", 1 / 3.6, "km/h, kmh, kph, kilometres per hour, kilometers per hour"),
     ("speed", "mph", 0.44704, "mph, mi/h, miles per hour"),
     ("speed", "kn", 1852 / 3600, "kn, kt, kts, knot(s)"),
+    ("energy", "mJ", 1e-3, "mJ, millijoule(s)"),
     ("energy", "J", 1.0, "J, joule(s)"),
     ("energy", "kJ", 1e3, "kJ, kilojoule(s)"),
     ("energy", "MJ", 1e6, "MJ, megajoule(s)"),
@@ -78,6 +80,7 @@ _MEASURES: tuple[tuple[str, str, float, str], ...] = (
     ("energy", "kWh", 3.6e6, "kWh, kilowatt-hour(s), kilowatt hour(s)"),
     ("calorie", "cal", 1.0, "cal"),
     ("calorie", "kcal", 1e3, "kcal, kilocalorie(s)"),
+    ("power", "mW", 1e-3, "mW, milliwatt(s)"),
     ("power", "W", 1.0, "W, watt(s)"),
     ("power", "kW", 1e3, "kW, kilowatt(s)"),
     ("power", "MW", 1e6, "MW, megawatt(s)"),
@@ -177,7 +180,7 @@ def _build() -> dict[str, tuple[Unit, ...]]:
 
 
 def _build_folded() -> dict[str, tuple[Unit, ...]]:
-    """Spellings without regard to case, where that leaves one meaning: `KM` is km, `Mj` could be no other than MJ."""
+    """Spellings without regard to case, where that leaves one meaning: `KM` is km, `Mw` is nothing."""
     folded: dict[str, set[tuple[Unit, ...]]] = {}
     for form, units in _SPELLED.items():
         folded.setdefault(form.casefold(), set()).add(units)
