@@ -35,8 +35,11 @@ _FORMATS = {
 
 
 def sample_schema(schema: dict[str, JSON], rng: np.random.Generator) -> JSON:
-    """A value that `schema` accepts. Raises: SpecError when none was found in `ATTEMPTS` tries."""
-    accepts, examples = _compiled(canonical_json(schema))
+    """A value that `schema` accepts. Raises: SpecError when it is no schema, or none was found in `ATTEMPTS` tries."""
+    try:
+        accepts, examples = _compiled(canonical_json(schema))
+    except ValueError as error:
+        raise SpecError(f"not a JSON Schema: {str(error)[:200]}; found {str(schema)[:100]}") from None
     last: JSON = None
     for _ in range(ATTEMPTS):
         try:

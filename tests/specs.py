@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from astra_gym.answers import Answer
 from astra_gym.records import JSON
-from astra_gym.types import GoldCall, Provenance, SubQuestion, ToolEnvSpec, ToolFunction
+from astra_gym.tool_calls import render_call
+from astra_gym.types import GoldCall, Provenance, SubQuestion, ToolCall, ToolEnvSpec, ToolFunction
 
 BY_HAND = Provenance(door="hand", dataset="astra-gym tests", license="CC0-1.0")
 
@@ -234,3 +235,28 @@ STATEFUL = ToolEnvSpec(
 """A write tool and a read tool over one shared dict of the `library`; the read depends on the write."""
 
 ALL = (CHAIN, JOIN, STATEFUL)
+
+
+def say(name: str, /, **arguments: JSON) -> str:
+    """Assistant text with one call."""
+    return render_call(ToolCall(name, arguments))
+
+
+CHAIN_TURNS = (
+    say("get_film", title="Winter Ferry"),
+    say("get_person", name="Ingrid Dahl"),
+    say("get_country", name="Norway"),
+    "The capital is Oslo.",
+)
+JOIN_TURNS = (
+    say("get_height", mountain="Galdhøpiggen") + say("get_height", mountain="Kebnekaise"),
+    say("subtract", minuend=2469, subtrahend=2097),
+    "372 m",
+)
+STATEFUL_TURNS = (
+    say("transfer", source="Ada", target="Bo", amount=250),
+    say("get_balance", account="Bo"),
+    "1150",
+)
+GOLD_TURNS = {CHAIN.id: CHAIN_TURNS, JOIN.id: JOIN_TURNS, STATEFUL.id: STATEFUL_TURNS}
+"""Turns that earn 1, and a right final answer."""

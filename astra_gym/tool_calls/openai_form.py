@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astra_gym.records import JSON
-from astra_gym.tool_calls.parsing import MalformedCall, Turn, parse_turn
+from astra_gym.tool_calls.parsing import Turn, parse_turn
 from astra_gym.tool_calls.rendering import (
     CALL_CLOSE,
     CALL_OPEN,
@@ -32,14 +32,15 @@ def to_openai(text: str, first_id: int = 0) -> Message:
 def assistant_message(turn: Turn, first_id: int = 0) -> Message:
     """`to_openai` of a turn that is already parsed."""
     content = turn.content
+    message: Message = {"role": "assistant", "content": content}
     tool_calls: list[dict[str, Any]] = []
     for index, call in enumerate(turn.calls, first_id):
-        if isinstance(call, MalformedCall):
-            content = f"{content}\n{CALL_OPEN}{call.text}{CALL_CLOSE}".lstrip("\n")
-        else:
+        if isinstance(call, ToolCall):
             function = {"name": call.name, "arguments": json_text(call.arguments)}
             tool_calls.append({"id": f"call_{index}", "type": "function", "function": function})
-    message: Message = {"role": "assistant", "content": content}
+        else:
+            content += f"\n{CALL_OPEN}{call.text}{CALL_CLOSE}" if content else f"{CALL_OPEN}{call.text}{CALL_CLOSE}"
+            message["content"] = content
     if tool_calls:
         message["tool_calls"] = tool_calls
     return message
@@ -49,11 +50,11 @@ def tool_messages(turn: Turn, texts: Sequence[str], first_id: int = 0) -> list[M
     """The answers to a turn's calls (their result texts in order): tool messages, then one for what was malformed."""
     messages: list[Message] = []
     malformed: list[str] = []
-    for index, (call, text) in enumerate(zip(turn.calls, texts, strict=True), first_id):
-        if isinstance(call, MalformedCall):
-            malformed.append(text)
+    for index, call in enumerate(turn.calls):
+        if isinstance(call, ToolCall):
+            messages.append({"role": "tool", "tool_call_id": f"call_{first_id + index}", "content": texts[index]})
         else:
-            messages.append({"role": "tool", "tool_call_id": f"call_{index}", "content": text})
+            malformed.append(texts[index])
     if malformed:
         messages.append({"role": "user", "content": render_result_texts(malformed)})
     return messages
@@ -62,12 +63,12 @@ def tool_messages(turn: Turn, texts: Sequence[str], first_id: int = 0) -> list[M
 def from_openai(message: Mapping[str, Any]) -> str:
     """The action that an assistant message stands for. Total: a native call that cannot be read becomes malformed.
 
-    When the content holds tags that would hide the native calls or add to them, its '<' are written as `&lt;`.
+    Beside native calls, content whose tags would hide them or add to them has its '<' written as `&lt;`.
     """
     content = _content_text(message.get("content"))
     blocks = [_native_block(call) for call in message.get("tool_calls") or ()]
     text = "\n".join([content, *blocks] if content else blocks)
-    if blocks and "<" in content and _good_calls(text) != _good_calls("\n".join(blocks)):
+    if blocks and "<" in content and parse_turn(text).calls != parse_turn("\n".join(blocks)).calls:
         text = "\n".join([content.replace("<", "&lt;"), *blocks])
     return text
 
@@ -86,8 +87,5 @@ def _native_block(tool_call: JSON) -> str:
     function = tool_call.get("function") if isinstance(tool_call, Mapping) else None
     given = function if isinstance(function, Mapping) else {}
     block = call_block({"name": given.get("name"), "arguments": given.get("arguments")})
-    return "".join(render_call(call) for call in _good_calls(block)) or block
-
-
-def _good_calls(text: str) -> list[ToolCall]:
-    return [call for call in parse_turn(text).calls if isinstance(call, ToolCall)]
+    (call,) = parse_turn(block).calls
+    return render_call(call) if isinstance(call, ToolCall) else block

@@ -9,7 +9,6 @@ Refused: other keys, duplicate keys, NaN, integers beyond 64 bits, too long, too
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -197,7 +196,8 @@ def _read_call(block: str) -> ToolCall:
     """Raises: orjson.JSONDecodeError when `block` is not JSON, _MalformedError when it is JSON but no call."""
     body = orjson.loads(block)
     if type(body) is dict and len(body) == 2:
-        name, arguments = body.get("name"), body.get("arguments")
+        name = body.get("name")
+        arguments = body.get("arguments")
         # With as many colons as keys no key can be there twice. orjson reads an integer beyond 64 bits as a float.
         if name and type(name) is str and type(arguments) is dict and block.count(":") == 2 + len(arguments):
             for value in arguments.values():

@@ -71,6 +71,8 @@ def render_results(results: Sequence[ToolResult]) -> str:
 
 def render_result_texts(texts: Sequence[str]) -> str:
     """`render_results` of results that are already text; at most `MAX_OBSERVATION_CHARS` long."""
+    if len(texts) == 1 and len(texts[0]) < 10_000 and RESULT_CLOSE not in texts[0]:
+        return f"{RESULT_OPEN}\n{texts[0]}\n{RESULT_CLOSE}"
     texts = [_without_tags(text) if RESULT_CLOSE in text else text for text in texts]
     if sum(map(len, texts)) > MAX_OBSERVATION_CHARS - _AROUND_RESULT_CHARS * len(texts):
         share = MAX_OBSERVATION_CHARS // len(texts) - _AROUND_RESULT_CHARS
