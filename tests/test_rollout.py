@@ -24,7 +24,7 @@ from tests.specs import ALL, CHAIN, JOIN
 from tests.suites import certified
 
 
-def call(name: str, **arguments: Any) -> str:
+def call(name: str, /, **arguments: Any) -> str:
     return render_turn("", [ToolCall(name, arguments)])
 
 
