@@ -235,7 +235,7 @@ DEEP_DAMAGE = [
     ("UTF-8", b"Winter", b"W\xe9nter", "not valid UTF-8"),
     ("another id", b'{"id":"copy-1-v0",', b'{"id":"copy-1-v0","id":"copy-5-v0",', "expected the spec 'copy-1-v0'"),
     ("a field", b'"max_turns":8', b'"max_turns":0', "max_turns: Input should be greater"),
-    ("unknown field", b'"max_turns":8', b'"max_truns":8', "max_truns: Extra inputs are not permitted"),
+    ("unknown field", b'"max_turns":8', b'"max_turn":8', "max_turn: Extra inputs are not permitted"),
     ("content", b"Winter Ferry", b"Summer Ferry", "the certificate was given to other content"),
 ]
 

@@ -79,7 +79,7 @@ def test_anything_else_is_the_final_answer(line: str, answer: str) -> None:
     ("line", "message"),
     [
         ("", "write a call"),
-        ("fnd name=Oslo", "no tool 'fnd'; there is find.*write answer: before it"),
+        ("finds name=Oslo", "no tool 'finds'; there is find.*write answer: before it"),
         ("find Oslo", r"expected key=value, found 'Oslo'; the keys are \['name', 'limit'"),
         ("find name=a name=b", "'name' is given twice"),
         ('find name="Oslo', "is not JSON"),

@@ -165,7 +165,7 @@ def test_an_endpoint_is_found_by_the_name_of_its_model() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("orcale", {}, r"no model 'orcale'; there are oracle, .*openai:NAME; did you mean oracle\?"),
+        ("oracles", {}, r"no model 'oracles'; there are oracle, .*openai:NAME; did you mean oracle\?"),
         ("gpt-4o", {}, "no model 'gpt-4o'"),
         ("openai:", {}, "no model 'openai:'"),
         ("hf:Qwen/Qwen3-0.6B", {}, "come with the training extra"),
