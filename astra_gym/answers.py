@@ -6,7 +6,6 @@ How values are written and read is in `values/`.
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeAlias
 
 import orjson
@@ -27,8 +26,8 @@ QUANTITIES = frozenset({"number", "money", "percentage"})
 COLLECTIONS = frozenset({"set", "list", "json"})
 MAX_DEPTH = 32
 """How deep lists and objects may be nested in a value."""
-_EQUALS = re.compile(r"[=≈]")
 _MAX_MARKED_CHARS = 400
+_MAX_EQUATION_CHARS = 2_000
 
 
 class Answer(Record):
@@ -163,9 +162,11 @@ class Answer(Record):
         """Whether the value that counts among other words equals this answer: the first if marked, else the last."""
         if self.kind == "text":
             return self._chosen_in(span if marked else finals.last_sentence(span))
-        if marked:
-            span = _EQUALS.split(span[:_MAX_MARKED_CHARS])[-1] or span
-        values = self._values_in(span)
+        where = span if marked else finals.last_sentence(finals.last_line(span))
+        _, equals, result = where[-_MAX_EQUATION_CHARS:].replace("≈", "=").rpartition("=")
+        if equals and (values := self._values_in(result)):
+            return self.matches(values[0])
+        values = self._values_in(span[:_MAX_MARKED_CHARS] if marked else span)
         return bool(values) and self.matches(values[0 if marked else -1])
 
     def _values_in(self, span: str) -> list[JSON]:

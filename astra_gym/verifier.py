@@ -175,7 +175,7 @@ class EpisodeVerifier:
         """Credit one of the sub-questions that `output` answers; none when the call repeats a credited one."""
         credits = self._episode.credits
         for credit in credits.values():
-            if credit.call.name == call.name and _same_call(credit.call, call):
+            if _same_call(credit.call, call):
                 hits = [target for target in hits if self._is_gold(target, call)]
                 if not hits:
                     return None

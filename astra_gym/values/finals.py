@@ -10,8 +10,8 @@ text has decides; the later ones are then not looked at, so a second guess elsew
 Without one, the candidates are the whole text, its last line, the last `**X**` on that line, and what follows the last
 "is", "was", "are", "were" or ":" of the last sentence, unless that denies something. A candidate has to *be* the
 answer; standing within it is not enough. Typed values (numbers, dates, yes/no) may also stand among other words: of a
-marked answer the first one counts, after the last "=" if there is one; of another text the last `**X**` that holds one
-decides, else the last value.
+marked answer the first one counts; of another text the last `**X**` that holds one decides, else the last value. Where
+the marked line or the last sentence has a "=", the first value after its last "=" counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 from astra_gym.values.matching import TRUE_WORDS
 from astra_gym.values.texts import fold
 
-TAIL_CHARS = 8_192
+TAIL_CHARS = 4_096
 _MARKER = re.compile(
     r"\banswer[*_]*\s?(?:is|are|was|[:=])[*_:]*|答案(?:是|为|[:：])[:：]?|(?:^|\n)####(?!#)", re.IGNORECASE
 )

@@ -137,7 +137,7 @@ def _in_context(found: re.Match[str], text: str, custom_unit: str | None) -> Qua
     if prefix[-1:].isalpha() and not currencies and not text[found.end("prefix")].isspace():
         return None
     if found["scale"] in _LETTER_SCALES and not currencies:
-        scaled, end = False, found.start("scale")
+        scaled, end = False, found.start("scale") - text[found.start("scale") - 1].isspace()
     value = _value(found, scaled=scaled)
     if currencies:
         return Quantity(value, prefix, currencies)

@@ -43,6 +43,8 @@ DATA = Answer(kind="json", value={"a": [1, 2]})
         (BARE, "The answer is 42 eggs."),
         (BARE, "She has $42."),
         (BARE, "6 * 7 = 42"),
+        (BARE, "So 6 * 7 = 42 litres are left of the 100 litres."),
+        (BARE, "x = 3. The total is 42."),
         (BARE, "The answer is 6 * 7 = 42, not 41."),
         (BARE, "#### 42"),
         (BARE, r"$\boxed{42}$"),

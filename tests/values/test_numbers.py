@@ -114,6 +114,7 @@ def test_spellings_without_regard_to_case_have_one_meaning_or_none():
         ("on 2024-01-05: 7", [(7, None)]),
         ("from 10 to -5", [(10, None), (-5, None)]),
         ("1,2,3", []),
+        ("762 M&M's and 5 K or 5K", [(762, None), (5, "K"), (5, "K")]),
         ("He is 5'300 tall? (x)=9", [(9, None)]),
         ("", []),
     ],

@@ -59,6 +59,10 @@ def test_different_things_fold_apart(left, right):
     assert fold(left) != fold(right)
 
 
+def test_a_lone_surrogate_folds_as_what_replaces_it_in_files():
+    assert fold("a\ud800") == fold(well_formed("a\ud800")) == "a\ufffd"
+
+
 def test_an_article_alone_stays():
     assert fold("The") == "the"
     assert fold("A") == "a"
