@@ -18,7 +18,7 @@ MAX_NUMBERS = 24
 MAX_DEPTH = 12
 
 Operator = Literal["+", "-", "*", "/"]
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
+NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{0,40})?|\.\d{1,40}"
 """A decimal number without sign; commas may group thousands."""
 
 _TOKEN = re.compile(rf"\s*(?:({NUMBER})(\s*%)?|([-+*/()]))")

@@ -24,13 +24,19 @@ from astra_gym.env_synthesis.sources.quantities import find_quantities
 
 _MARKED = re.compile(r"<<([^<>]*)>>")
 _FINAL = re.compile(r"^####\s*(.*)$")
-_MONEY = r"[$€£]?\s?"
+_MONEY = r"(?:[$€£]\s?)?"
 _WORDS = r"(?:\s+(?!x\b)[A-Za-z][A-Za-z.'’]*(?:/[A-Za-z]+)?){0,4}"
 _PLAIN = re.compile(
     rf"(?<![\w.,%/)])(?P<left>{_MONEY}(?:{NUMBER}){_WORDS}(?:\s*[-+*/x×÷–−]\s*{_MONEY}(?:{NUMBER}){_WORDS})+)"
     rf"\s*=\s*{_MONEY}(?P<right>{NUMBER})(?!\s*[-+*/x×÷%]?\s*[\d(]|\s*%|[A-Za-z])"
 )
-_WRITTEN_OUT = re.compile(rf"[-+*/x×÷–−=()\s$€£%.,]*(?:{NUMBER}|[-+*/x×÷–−=()$€£%]|\s)*$")
+_SIGNS = frozenset("+-*/×÷–−=()$€£%.,0123456789 ")
+MAX_CHARS = 10_000
+"""Longest solution, and longest question to it, that is read."""
+MAX_LINE_CHARS = 2_000
+MAX_STEPS = 40
+MAX_MAGNITUDE = 10**15
+"""Largest number that is read: beyond it a float no longer holds every whole number."""
 
 
 class SolutionError(ValueError):
@@ -76,9 +82,15 @@ def read_solution(text: str) -> Solution:
     Raises: SolutionError for a missing or unreadable final answer, a mark that is not `expr=value`, or one whose
         value is not what its expression gives (a rounded value is taken as such).
     """
+    if len(text) > MAX_CHARS:
+        raise SolutionError(f"expected at most {MAX_CHARS} characters, found {len(text)}")
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     if not lines or not (final := _FINAL.match(lines[-1])):
         raise SolutionError(f"expected a last line '#### answer', found {(lines or [''])[-1][:80]!r}")
+    if too_long := [i for i, line in enumerate(lines, start=1) if len(line) > MAX_LINE_CHARS]:
+        raise SolutionError(f"line {too_long[0]}: expected at most {MAX_LINE_CHARS} characters")
+    if (marks := text.count("<<")) > MAX_STEPS:
+        raise SolutionError(f"expected at most {MAX_STEPS} calculations, found {marks}")
     steps: list[Step] = []
     passed_over: list[int] = []
     for number, line in enumerate(lines[:-1], start=1):
@@ -104,7 +116,8 @@ def _read_line(number: int, line: str) -> Iterator[Step]:
         spans = [
             (said[: found.start()], tree, stated, found.end())
             for found in _PLAIN.finditer(said)
-            if (tree := _plain_tree(found["left"])) and (stated := _value(found["right"], ""))[0] == evaluate(tree)
+            if (tree := _plain_tree(number, found["left"]))
+            and (stated := _value(found["right"], f"line {number}"))[0] == evaluate(tree)
         ]
     if not spans:
         yield from _statement(number, given, said)
@@ -132,7 +145,9 @@ def _read_mark(number: int, content: str) -> tuple[Tree, tuple[Fraction, int]]:
         raise SolutionError(f"{where}: expected expression=value")
     try:
         tree = parse(expression.partition("=")[0])
-        exact = evaluate(tree)
+        exact = _moderate(evaluate(tree), where)
+        for literal in literals(tree):
+            _moderate(literal.value, where)
     except ArithmeticSyntaxError as error:
         raise SolutionError(f"{where}: {error}") from error
     except ZeroDivisionError as error:
@@ -156,10 +171,17 @@ def _value(text: str, where: str) -> tuple[Fraction, int]:
         value = evaluate(tree)
     except (ArithmeticSyntaxError, ZeroDivisionError) as error:
         raise SolutionError(f"{where}: expected a number, found {text[:60]!r}") from error
+    _moderate(value, where)
     return value, len(plain.partition(".")[2]) if len(literals(tree)) == 1 else 0
 
 
-def _plain_tree(left: str) -> Tree | None:
+def _moderate(value: Fraction, where: str) -> Fraction:
+    if abs(value) > MAX_MAGNITUDE or abs(value.denominator) > MAX_MAGNITUDE:
+        raise SolutionError(f"{where}: expected numbers of at most {MAX_MAGNITUDE:.0e}")
+    return value
+
+
+def _plain_tree(line: int, left: str) -> Tree | None:
     """The tree of an equation in words ("12 miles / 4 mph"), or None when it is not arithmetic."""
     bare = re.sub(r"/(?=[A-Za-z])", " ", left)
     bare = re.sub(r"(?<![A-Za-z])x(?![A-Za-z])", "*", bare)
@@ -169,6 +191,8 @@ def _plain_tree(left: str) -> Tree | None:
         evaluate(tree)
     except (ArithmeticSyntaxError, ZeroDivisionError):
         return None
+    for literal in literals(tree):
+        _moderate(literal.value, f"line {line}")
     return tree
 
 
@@ -189,10 +213,18 @@ def _blank(before: str, after: str, *, marked: bool) -> str:
     """The clause with the written-out calculation and its result replaced by a blank."""
     if marked:
         after = re.sub(rf"^\s*{_MONEY}(?:{NUMBER})", "", _MARKED.sub("", after))
-    before = _WRITTEN_OUT.sub("", _MARKED.sub("", before)).strip()
+    before = _without_written_out(_MARKED.sub("", before))
     before = re.split(r"(?<=[.!?;])\s", before)[-1]
     after = re.split(r"(?<=[.!?;])\s", after.strip())[0]
     return " ".join(f"{before} ____ {after}".split())
+
+
+def _without_written_out(text: str) -> str:
+    """`text` without the numbers and signs that it ends in ("She sells 36 - 8 =" -> "She sells")."""
+    end = len(text)
+    while end and (text[end - 1] in _SIGNS or (text[end - 1] == "x" and not text[max(end - 2, 0)].isalpha())):
+        end -= 1
+    return text[:end].rstrip()
 
 
 def numbers_of(step: Step) -> list[Number]:

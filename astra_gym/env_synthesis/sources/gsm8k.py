@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from astra_gym.answers import Answer
 from astra_gym.env_synthesis.sources.arithmetic import decimal_text
 from astra_gym.env_synthesis.sources.base import Item
-from astra_gym.env_synthesis.sources.calculations import Solution, SolutionError, Step, read_solution
+from astra_gym.env_synthesis.sources.calculations import MAX_CHARS, Solution, SolutionError, Step, read_solution
 from astra_gym.env_synthesis.sources.jsonl import record_items, stem_prefix
 from astra_gym.env_synthesis.sources.quantities import find_quantities, stated_values
 from astra_gym.env_synthesis.sources.step_tools import StepTool, StepToolError, make_tools, plain_number
@@ -64,6 +64,10 @@ class Gsm8kSource:
         """The env of one record, or the stage ("parse", "flow", "tools", "spec") and reason against it."""
         record = item.payload["record"]
         question, answer = record.get("question"), record.get("answer")
+        if isinstance(question, str) and len(question) > MAX_CHARS:
+            return _reject(
+                item, "parse", f"expected a question of at most {MAX_CHARS} characters, found {len(question)}"
+            )
         if not (isinstance(question, str) and isinstance(answer, str) and question.strip() and answer.strip()):
             found = sorted(key for key, value in record.items() if isinstance(value, str))
             return _reject(item, "parse", f"expected texts `question` and `answer`, found {found}")

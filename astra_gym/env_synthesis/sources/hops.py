@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astra_gym.answers import Answer
 from astra_gym.env_synthesis.sources.lookups import Relation, fold, stands_in, without_aside
-from astra_gym.env_synthesis.sources.triples import RecordError, relation_of
+from astra_gym.env_synthesis.sources.triples import MAX_CHARS, MAX_TRIPLES, RecordError, relation_of
 from astra_gym.records import JSON
 from astra_gym.values.dates import read_date
 
@@ -34,6 +34,8 @@ class Hop:
     question: str
     """As the data set words it, references in it."""
     answer: str
+    passed_on: bool = False
+    """Whether a later hop takes the answer as an argument: then it stays a text."""
 
 
 def read_hops(record: Mapping[str, JSON], question: str) -> tuple[Hop, ...]:
@@ -43,19 +45,25 @@ def read_hops(record: Mapping[str, JSON], question: str) -> tuple[Hop, ...]:
         question does not have) or "tools" (nothing to look it up by).
     """
     raw = record.get("question_decomposition")
-    if not isinstance(raw, list) or not raw:
-        raise RecordError("parse", f"expected a list `question_decomposition`, found {raw!r:.60}")
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_TRIPLES:
+        found = f"{raw!r:.60}"
+        raise RecordError(
+            "parse", f"expected a list `question_decomposition` of 1 to {MAX_TRIPLES} hops, found {found}"
+        )
     titles = _titles(record.get("paragraphs"))
     hops: list[Hop] = []
     for i, hop in enumerate(raw):
         if not isinstance(hop, dict):
             raise RecordError("parse", f"expected hop {i + 1} to be an object, found {hop!r:.60}")
         text, answer = hop.get("question"), hop.get("answer")
-        if not (isinstance(text, str) and isinstance(answer, str) and text.strip() and fold(answer)):
+        if not (isinstance(text, str) and isinstance(answer, str) and text.strip() and fold(answer)) or (
+            max(len(text), len(answer)) > MAX_CHARS
+        ):
             raise RecordError("parse", f"expected hop {i + 1} to have texts `question` and `answer`, found {hop!r:.80}")
         title = titles.get(_index(hop.get("paragraph_support_idx")), "")
         hops.append(_read_hop(i, text.strip(), answer.strip(), question, title))
-    return tuple(hops)
+    passed_on = {part for hop in hops for part in hop.arguments if isinstance(part, int)}
+    return tuple(replace(hop, passed_on=i in passed_on) for i, hop in enumerate(hops))
 
 
 def filled(hop: Hop, hops: Sequence[Hop]) -> tuple[str, ...]:
@@ -65,6 +73,8 @@ def filled(hop: Hop, hops: Sequence[Hop]) -> tuple[str, ...]:
 
 def hop_answer(hop: Hop, aliases: Sequence[str] = ()) -> Answer:
     """The typed answer of a hop: a date where time is asked for, a number, or a text with `aliases`."""
+    if hop.passed_on:
+        return Answer(kind="text", value=hop.answer)
     asks_time = any(word in hop.question.lower().split() for word in _TIME_WORDS) or "date" in hop.relation.noun.split()
     iso = read_date(hop.answer)
     if iso and (asks_time or len(iso) > 4):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -64,9 +65,7 @@ def record_items(path: Path, prefix: str, *, skip_bad: bool, limit: int | None) 
 
     Raises: SuiteError as `read_lines`; with `skip_bad` a bad line is a `Rejected` of stage "read" in its place.
     """
-    for line in read_lines(path, skip_bad=skip_bad):
-        if limit is not None and line.index >= limit:
-            return
+    for line in islice(read_lines(path, skip_bad=skip_bad), limit):
         item_id = f"{prefix}-{line.index:05d}-v0"
         if line.problem is None:
             yield Item(item_id, {"line": line.number, "record": line.record})

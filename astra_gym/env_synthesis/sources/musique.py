@@ -31,7 +31,7 @@ from astra_gym.env_synthesis.sources.lookups import (
     without_aside,
 )
 from astra_gym.env_synthesis.sources.naming import unique
-from astra_gym.env_synthesis.sources.triples import RecordError
+from astra_gym.env_synthesis.sources.triples import MAX_CHARS, RecordError
 from astra_gym.records import JSON
 from astra_gym.types import GoldCall, Provenance, Rejected, SubQuestion, ToolEnvSpec
 
@@ -147,7 +147,9 @@ class MusiqueSource:
 def _question_and_answers(record: Mapping[str, JSON]) -> tuple[str, list[str]]:
     """The question and every accepted final answer, the main one first."""
     question, answer = record.get("question"), record.get("answer")
-    if not (isinstance(question, str) and isinstance(answer, str) and question.strip() and fold(answer)):
+    if not (isinstance(question, str) and isinstance(answer, str) and fold(question) and fold(answer)) or (
+        max(len(question), len(answer)) > MAX_CHARS
+    ):
         raise RecordError("parse", f"expected texts `question` and `answer`, found {question!r:.60} and {answer!r:.60}")
     if record.get("answerable") is False:
         raise RecordError("parse", "the record is marked as one that its paragraphs do not answer")

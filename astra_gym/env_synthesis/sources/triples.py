@@ -29,6 +29,9 @@ _OF_PEOPLE = """birth death born died father mother spouse child sibling citizen
     occupation award cause burial relative student doctoral"""
 _PERSONAL = frozenset(_OF_PEOPLE.split())
 _NOUNS = {"founded by": "founder", "educated at": "place of education", "award received": "award"}
+MAX_CHARS = 2_000
+"""Longest question, name or value that is read."""
+MAX_TRIPLES = 32
 _NO_ID = frozenset(["", "none", "date_information"])
 
 
@@ -125,21 +128,21 @@ def chain_triples(record: TripleRecord) -> list[Chain]:
 
 def _text(record: Mapping[str, JSON], key: str) -> str:
     value = record.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise RecordError("parse", f"expected a text `{key}`, found {value!r:.60}")
+    if not isinstance(value, str) or not fold(value[:MAX_CHARS]) or len(value) > MAX_CHARS:
+        raise RecordError("parse", f"expected a text `{key}` of at most {MAX_CHARS} characters, found {value!r:.60}")
     return value.strip()
 
 
 def _triples(evidences: JSON, ids: JSON) -> tuple[Triple, ...]:
-    if not isinstance(evidences, list) or not evidences:
-        raise RecordError("parse", f"expected a list `evidences` of triples, found {evidences!r:.60}")
+    if not isinstance(evidences, list) or not 1 <= len(evidences) <= MAX_TRIPLES:
+        raise RecordError(
+            "parse", f"expected a list `evidences` of 1 to {MAX_TRIPLES} triples, found {evidences!r:.60}"
+        )
     ids = ids if isinstance(ids, list) and len(ids) == len(evidences) else [None] * len(evidences)
     grouped: dict[tuple[str, str], list[tuple[str, str | None, str | None]]] = {}
     spelled: dict[tuple[str, str], tuple[str, str]] = {}
     for evidence, its_ids in zip(evidences, ids, strict=True):
-        if not (
-            isinstance(evidence, list) and len(evidence) == 3 and all(isinstance(x, str) and fold(x) for x in evidence)
-        ):
+        if not (isinstance(evidence, list) and len(evidence) == 3 and all(map(_is_name, evidence))):
             raise RecordError(
                 "parse", f"expected evidence [subject, relation, object] of texts, found {evidence!r:.80}"
             )
@@ -153,6 +156,10 @@ def _triples(evidences: JSON, ids: JSON) -> tuple[Triple, ...]:
         Triple(*spelled[key], tuple(o for o, _, _ in facts), facts[0][1], tuple(i for _, _, i in facts))
         for key, facts in grouped.items()
     )
+
+
+def _is_name(value: JSON) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_CHARS and bool(fold(value))
 
 
 def _id(value: JSON) -> str | None:
@@ -214,10 +221,10 @@ def _names_in_question(record: TripleRecord, roots: Sequence[int]) -> dict[int, 
     named: dict[int, str] = {}
     for i in roots:
         subject = record.triples[i].subject
-        likely = [title for title in here if fold(without_aside(title)) == fold(without_aside(subject))]
-        exact = [title for title in likely if fold(title) == fold(subject)]
-        if exact or likely:
-            named[i] = max(exact or likely, key=len)
+        others = {fold(record.triples[other].subject) for other in roots} - {fold(subject)}
+        alike = [t for t in here if fold(without_aside(t)) == fold(without_aside(subject)) and fold(t) not in others]
+        if alike:
+            named[i] = max(alike, key=len)
         elif stands_in(subject, record.question):
             named[i] = subject
     used = {fold(name) for name in named.values()} | {fold(o) for triple in record.triples for o in triple.objects}
