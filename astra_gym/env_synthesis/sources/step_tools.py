@@ -21,6 +21,7 @@ from astra_gym.env_synthesis.sources.arithmetic import (
     formula,
 )
 from astra_gym.env_synthesis.sources.calculations import Step, exact_value, numbers_of
+from astra_gym.env_synthesis.sources.constants import is_unit_constant
 from astra_gym.env_synthesis.sources.naming import content_words, is_plain_name, snake, unique, words
 from astra_gym.env_synthesis.sources.quantities import find_quantities, stated_values
 from astra_gym.env_synthesis.sources.roles import LINKS, describe, role
@@ -30,23 +31,6 @@ from astra_gym.types import GoldCall, ToolFunction
 
 _BLANK = "Fill in the blank: "
 _OPERATION_NAMES = {"+": "sum", "-": "difference", "*": "product", "/": "quotient"}
-_UNIT_WORDS: dict[int, str] = {
-    3: "yard yards feet foot",
-    4: "quarter quarters gallon gallons week weeks month months",
-    7: "week weeks weekly day days daily",
-    12: "year years yearly annual annually month months monthly dozen dozens foot feet inch inches",
-    16: "ounce ounces pound pounds oz lbs",
-    24: "day days hour hours daily",
-    30: "month months monthly day days",
-    31: "month day days",
-    52: "year years yearly annual annually week weeks weekly",
-    60: "hour hours hourly minute minutes second seconds",
-    100: "% percent percentage cent cents dollar dollars meter meters",
-    365: "year years yearly annual day days daily",
-    1000: "kilometer kilometers kilogram kilograms kg km gram grams meter meters liter liters ml",
-    3600: "hour hours second seconds",
-    5280: "mile miles foot feet",
-}
 _HALVES = frozenset(["half", "halves", "halved", "twice", "double", "doubles", "doubled", "doubling"])
 
 
@@ -130,17 +114,11 @@ class _Maker:
         if self._flow[Slot(index, leaf.index)] is not None:
             return False
         step = self._steps[index]
-        nearby = set(words(f"{step.text} {step.question}"))
-        if "%" in step.text or "%" in self._question:
-            nearby.add("%")
         if leaf.value == 2:
             literally = any(q.value == 2 and q.form in ("plain", "money", "percent") for q in self._quantities)
-            return not literally and bool(_HALVES & (nearby | set(words(self._question))))
-        if leaf.value in self._stated:
-            return False
-        if leaf.value == Fraction(1, 100):
-            return "%" in nearby or "percent" in nearby
-        return leaf.value.denominator == 1 and bool(set(_UNIT_WORDS.get(int(leaf.value), "").split()) & nearby)
+            return not literally and bool(_HALVES & set(words(f"{step.text} {step.question} {self._question}")))
+        context = f"{step.text} {step.question} {self._question}"
+        return leaf.value not in self._stated and is_unit_constant(leaf.value, context)
 
     def _name(self, index: int, tree: Tree) -> str:
         name = f"compute_{self._topics[index]}"

@@ -15,12 +15,15 @@ from itertools import product
 
 from astra_gym.env_synthesis.sources.arithmetic import NUMBER, decimal_text, written_value
 from astra_gym.env_synthesis.sources.calculations import Step, numbers_of
+from astra_gym.env_synthesis.sources.constants import is_unit_constant
 from astra_gym.env_synthesis.sources.naming import stems
 from astra_gym.env_synthesis.sources.quantities import Quantity, derived_values, find_quantities, stated_values
 
 MAX_ASSIGNMENTS = 4096
 MARGIN = 1.0
 """How many more words must speak for the chosen reading than for the next one."""
+CONSTANT = 4.0
+"""How many words it is worth that a step names the units that a number relates ("12 months in a year")."""
 COMMON = frozenset(
     {
         Fraction(n)
@@ -108,9 +111,15 @@ class _Group:
         """The steps before the slot's own with this result, and None when the value needs no step."""
         before: list[int | None] = [i for i in self.producers if i < slot.step]
         stated = self.value in stated_values(self.quantities)
+        constant = is_unit_constant(self.value, self.steps[slot.step].text)
         if before:
-            return [*before, None] if stated else before
-        known = stated or self.value in derived_values(self.quantities) or (not self.strict and self.value in COMMON)
+            return [*before, None] if stated or constant else before
+        known = (
+            stated
+            or (constant and not self.strict)
+            or self.value in derived_values(self.quantities)
+            or (not self.strict and self.value in COMMON)
+        )
         if not known:
             raise FlowError(
                 f"the number {decimal_text(self.value)} of step {slot.step + 1} stands neither in the question "
@@ -149,6 +158,8 @@ class _Group:
         here = stems(self._around(slot))
         step = stems(self.steps[slot.step].text)
         if source is None:
+            if is_unit_constant(self.value, self.steps[slot.step].text):
+                return CONSTANT
             there = [stems(self._near(quantity)) for quantity in self.quantities if quantity.value == self.value]
             return max((_shared(here, step, words) for words in there), default=0.0)
         words = stems(self.steps[source].question + " " + self._result_words(source))
