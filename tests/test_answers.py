@@ -43,7 +43,7 @@ ANSWERS = st.one_of(
     answers_of("list", ITEMS),
     answers_of("json", JSON_VALUES),
 )
-FEW = st.sampled_from([0, 1, 1.0, 2.5, "a", "A", "b", "1", "2.50", True, False])
+FEW = st.sampled_from([0, 1, 1.0, 2.5, "a", "A", "b", True, False])
 SMALL = {
     "number": st.integers(-2, 2) | st.sampled_from([1.0, 1.5, -0.0]),
     "money": st.integers(-2, 2),
