@@ -1,0 +1,57 @@
+"""`collections` with bounded Counters and deques, and no string classes that format attributes."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from astra_gym.sandbox.guards import builtins as guarded
+from astra_gym.sandbox.guards.classes import make_named_tuple
+from astra_gym.sandbox.guards.iteration import collect
+from astra_gym.sandbox.guards.methods import counted
+from astra_gym.sandbox.meter import charge
+from astra_gym.sandbox.modules.frozen import frozen
+
+
+def _counter(values: Any = (), /, **counts: int) -> collections.Counter[Any]:
+    made: collections.Counter[Any] = collections.Counter()
+    made.update(values if isinstance(values, dict) else counted(values))
+    made.update(counts)
+    charge(2 * len(made))
+    return made
+
+
+def _default_dict(factory: Any = None, /, *values: Any, **extra: Any) -> collections.defaultdict[Any, Any]:
+    if factory is not None and not callable(factory):
+        raise TypeError("first argument must be callable or None")
+    return collections.defaultdict(factory, guarded.make_dict(*values, **extra))
+
+
+def _ordered_dict(*values: Any, **extra: Any) -> collections.OrderedDict[Any, Any]:
+    return collections.OrderedDict(guarded.make_dict(*values, **extra))
+
+
+def _deque(values: Any = (), maxlen: Any = None) -> collections.deque[Any]:
+    return collections.deque(collect(values), maxlen)
+
+
+_STANDS_FOR: dict[Any, type] = {
+    _counter: collections.Counter,
+    _default_dict: collections.defaultdict,
+    _ordered_dict: collections.OrderedDict,
+    _deque: collections.deque,
+}
+for _function, _kind in _STANDS_FOR.items():
+    guarded.REAL_TYPES[_function] = _kind
+    guarded.TYPE_ALIASES[_kind] = _function
+    guarded.text.TYPE_NAMES[_function] = f"collections.{_kind.__name__}"
+COLLECTIONS = frozen(
+    "collections",
+    {
+        "Counter": _counter,
+        "defaultdict": _default_dict,
+        "OrderedDict": _ordered_dict,
+        "deque": _deque,
+        "namedtuple": make_named_tuple,
+    },
+)
