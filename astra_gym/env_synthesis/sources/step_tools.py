@@ -198,7 +198,7 @@ def _result_field(step: Step, asked: str) -> str:
     match = re.search(r"\bhow many ((?:[A-Za-z]+[\s-]?){1,3})", asked, re.IGNORECASE)
     nouns: list[str] = []
     for word in re.split(r"[\s-]+", match[1].lower()) if match else []:
-        if word in LINKS - {"more", "less", "fewer"}:
+        if word in LINKS - {"more", "less", "fewer", "times"}:
             break
         if word and word not in ("more", "less", "fewer"):
             nouns.append(word)
