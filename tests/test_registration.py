@@ -48,7 +48,7 @@ def test_every_form_of_suite_becomes_ids_that_gymnasium_makes(tmp_path: Path, fo
     write_suite(tmp_path / form, [certified(spec) for spec in ALL])
     ids = astra_gym.register_suite(tmp_path / form, "mine")
     assert sorted(ids) == sorted(f"mine/{spec.id}" for spec in ALL)
-    env = gym.make("mine/test-chain-v0")
+    env = gym.make("mine/test-chain-v0", isolation="inprocess")
     assert isinstance(env.unwrapped, ToolEnv)
     question, _ = env.reset(seed=0)
     assert question == CHAIN.question
@@ -77,7 +77,7 @@ def test_gymnasiums_wrappers_are_all_there(suite: Path) -> None:
 
 
 def test_options_of_the_suite_reach_the_env_and_can_be_overridden(suite: Path) -> None:
-    astra_gym.register_suite(suite, "mine", reward="recall", max_turns=1)
+    astra_gym.register_suite(suite, "mine", reward="recall", max_turns=1, isolation="inprocess")
     env = gym.make("mine/test-chain-v0", max_turns=2)
     env.reset(seed=0)
     assert env.step(FILM_CALL)[1] == pytest.approx(1 / 3)
@@ -213,7 +213,7 @@ def test_an_edited_file_of_a_folder_is_read_again(tmp_path: Path) -> None:
     gym.make("mine/copy-0-v0").close()
     edited = certified(CHAIN.model_copy(update={"id": "copy-0-v0", "question": "Where was Ingrid Dahl born?"}))
     write_suite(tmp_path / "folder", [edited, copies(2)[1]], overwrite=True)
-    env = gym.make("mine/copy-0-v0")
+    env = gym.make("mine/copy-0-v0", isolation="inprocess")
     assert env.reset()[0] == edited.question
     env.close()
 
