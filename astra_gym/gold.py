@@ -5,10 +5,13 @@ It only moves values; whether an output answers a sub-question is decided in `ve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from astra_gym.records import JSON
 from astra_gym.types import Decomposition, GoldCall, ToolCall, is_ref
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def resolve_pointer(value: JSON, pointer: str) -> JSON:
@@ -24,7 +27,7 @@ def resolve_pointer(value: JSON, pointer: str) -> JSON:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and key in value:
             value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and key.isascii() and int(key) < len(value):
+        elif isinstance(value, list) and _INDEX.fullmatch(key) and int(key) < len(value):
             value = value[int(key)]
         else:
             raise LookupError(f"nothing at {key!r} of {pointer!r}")

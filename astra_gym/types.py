@@ -6,18 +6,23 @@ needs a tool has a gold call. "spec" alone is Gymnasium's word (`env.spec`); our
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, NotRequired, TypedDict
 
 from pydantic import Field, model_validator
 
 from astra_gym.answers import Answer
-from astra_gym.records import JSON, Record, content_hash
+from astra_gym.records import JSON, Record, check_json, content_hash
 
-ENV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-v\d+")
+ENV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-v(0|[1-9][0-9]*)")
+SUB_ID = re.compile(r"[A-Za-z0-9_.]+")
+TABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
 TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 ScenarioType = Literal["Single-Hop", "Parallel Single-Hop", "Multi-Hop", "Parallel Multi-Hop"]
@@ -84,8 +89,11 @@ class ToolSpec(Record):
 
     @model_validator(mode="after")
     def _check(self) -> ToolSpec:
-        if not TOOL_NAME.fullmatch(self.name):
-            raise ValueError(f"tool name {self.name!r}: expected a letter, then up to 63 of A-Z a-z 0-9 _")
+        if not TOOL_NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
+            raise ValueError(
+                f"tool name {self.name!r}: expected a letter, then up to 63 of A-Z a-z 0-9 _, and no keyword of Python"
+            )
+        check_json(self.parameters, f"tool {self.name!r}: `parameters`")
         if self.parameters.get("type") != "object":
             found = self.parameters.get("type")
             raise ValueError(f"tool {self.name!r}: `parameters` must be a schema of type 'object', found {found!r}")
@@ -117,10 +125,25 @@ class GoldCall(Record):
     tool: str
     arguments: dict[str, JSON] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _check(self) -> GoldCall:
+        check_json(self.arguments, f"the gold call of {self.tool!r}")
+        for ref, path in iter_refs(self.arguments):
+            if type(ref) is not str or (path is not None and not _is_pointer(path)):
+                raise ValueError(
+                    f"the gold call of {self.tool!r}: a reference is {{'$ref': id, 'path': JSON Pointer or left out}}, "
+                    f"found $ref {ref!r} and path {path!r}"
+                )
+        return self
+
     @property
     def refs(self) -> tuple[str, ...]:
         """Ids of the sub-questions that the arguments refer to, in order of appearance, without repeats."""
         return tuple(dict.fromkeys(ref for ref, _ in iter_refs(self.arguments)))
+
+
+def _is_pointer(value: JSON) -> bool:
+    return isinstance(value, str) and POINTER.fullmatch(value) is not None
 
 
 def is_ref(value: JSON) -> bool:
@@ -152,6 +175,18 @@ class SubQuestion(Record):
     result_path: str = ""
     """JSON Pointer (RFC 6901) into the call's output, "" for the whole: where the answer stands."""
 
+    @model_validator(mode="after")
+    def _check(self) -> SubQuestion:
+        if not SUB_ID.fullmatch(self.id):
+            raise ValueError(f"sub-question id {self.id!r}: expected letters, digits, _ and .")
+        if not _is_pointer(self.result_path):
+            raise ValueError(f"{self.id}: result path {self.result_path!r} is no JSON Pointer: it must start with '/'")
+        if len(set(self.depends_on)) < len(self.depends_on):
+            raise ValueError(f"{self.id}: `depends_on` names one sub-question twice: {list(self.depends_on)}")
+        if not self.question.strip():
+            raise ValueError(f"{self.id}: a sub-question needs words")
+        return self
+
 
 class Decomposition(Record):
     """A question, its typed answer and the graph of sub-questions that leads there.
@@ -178,6 +213,11 @@ class Decomposition(Record):
                 raise ValueError(
                     f"{self.id}: the call of {sub.id!r} refers to {undeclared}; `depends_on` has {list(sub.depends_on)}"
                 )
+            for ref in sub.call.refs if sub.call else ():
+                if next(other for other in self.sub_questions if other.id == ref).call is None:
+                    raise ValueError(f"{self.id}: the call of {sub.id!r} refers to {ref!r}, which has no call itself")
+        if not self.question.strip():
+            raise ValueError(f"{self.id}: a question needs words")
         _ = self.hop_levels
         return self
 
@@ -289,6 +329,13 @@ class ToolEnvSpec(Decomposition):
     def _check_env(self) -> ToolEnvSpec:
         if not ENV_NAME.fullmatch(self.id):
             raise ValueError(f"id {self.id!r}: expected <name>-v<N> of letters, digits and _ . -")
+        if odd := [name for name in self.data if not TABLE_NAME.fullmatch(name)]:
+            raise ValueError(f"{self.id}: tables need upper-case names like AIRPORTS, found {odd}")
+        check_json(self.data, f"{self.id}: `data`")
+        try:
+            datetime.fromisoformat(self.clock)
+        except ValueError:
+            raise ValueError(f"{self.id}: `clock` must be an ISO 8601 instant, found {self.clock!r}") from None
         names = [tool.name for tool in self.tools]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"{self.id}: tool names must be unique, found {twice} more than once")
@@ -323,8 +370,8 @@ class RewardBreakdown:
     """Tool calls that count: malformed ones included, those excused by an injected fault not."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.solved <= min(self.needed, self.calls):
-            raise ValueError(f"expected 0 <= solved <= min(needed, calls), found {self}")
+        if not 0 <= self.solved <= min(self.needed, self.calls) or self.needed < 1:
+            raise ValueError(f"expected needed >= 1 and 0 <= solved <= min(needed, calls), found {self}")
 
     @property
     def recall(self) -> float:
@@ -364,6 +411,13 @@ class Trajectory(Record):
     final_answer_correct: bool | None = None
     model: str | None = None
     metadata: dict[str, JSON] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Trajectory:
+        if len(self.actions) != len(self.rewards):
+            raise ValueError(f"{self.env_id}: {len(self.actions)} actions but {len(self.rewards)} rewards")
+        _ = self.breakdown
+        return self
 
     @property
     def total_reward(self) -> float:

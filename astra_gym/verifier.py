@@ -1,9 +1,10 @@
 """What a trajectory has solved: one verifier watches one episode's tool calls and keeps the counts.
 
 A sub-question is solved when a call to the tool of its gold call returns, at the declared path, a value that equals its
-typed answer; how the model came by the arguments is not asked. One call is credited with one sub-question at most, and
-each sub-question once. How each dependency was used (`edges`) is recorded beside the counts and does not change them.
-What the counts are worth is decided in `reward.py`.
+typed answer; how the model came by the arguments is not asked, with one exception: where few values are possible (yes
+or no, a choice among named things) the arguments must carry the upstream answers, or half of all calls would be paid.
+One call is credited with one sub-question at most, and each sub-question once. How each dependency was used (`edges`)
+is recorded beside the counts and does not change them. What the counts are worth is decided in `reward.py`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class _Target:
     """References included."""
     has_refs: bool
     edges: tuple[_Edge, ...]
+    must_carry: tuple[Matcher, ...]
+    """Upstream answers that the arguments must hold for credit; empty unless the answer has few possible values."""
 
 
 class _Credit(NamedTuple):
@@ -84,7 +87,7 @@ class EpisodeVerifier:
     """Credits the calls of one episode, in the order in which they were made."""
 
     def __init__(self, decomposition: Decomposition) -> None:
-        """Raises: SpecError when no sub-question needs a tool, or a result path is no JSON Pointer."""
+        """Raises: SpecError when no sub-question needs a tool."""
         targets = [_target(decomposition, sub, sub.call) for sub in decomposition.sub_questions if sub.call is not None]
         if not targets:
             raise SpecError(f"{decomposition.id}: no sub-question has a gold call, so there is nothing to verify")
@@ -152,7 +155,13 @@ class EpisodeVerifier:
         if targets is None:
             return None
         output, credits = result.output, episode.credits
-        hits = [target for target in targets if target.id not in credits and target.solved_by(output)]
+        hits = [
+            target
+            for target in targets
+            if target.id not in credits
+            and target.solved_by(output)
+            and all(_carries(call.arguments, equals) for equals in target.must_carry)
+        ]
         return self._credit(call, output, hits, turn) if hits else None
 
     def _observe_failure(self, call: ToolCall | None, result: ToolResult) -> None:
@@ -235,10 +244,10 @@ def _target(decomposition: Decomposition, sub: SubQuestion, call: GoldCall) -> _
         if above.call is not None:
             pointers = tuple(dict.fromkeys(path for ref, path in iter_refs(call.arguments) if ref == upstream))
             edges.append(_Edge(f"{upstream}->{sub.id}", upstream, above.answer.matcher(), pointers))
-    if sub.result_path and not sub.result_path.startswith("/"):
-        raise SpecError(f"{decomposition.id}: result path {sub.result_path!r} of {sub.id!r} must start with '/'")
     solved_by = _at(sub.result_path, sub.answer.matcher())
-    return _Target(sub.id, call.tool, solved_by, call.arguments, bool(call.refs), tuple(edges))
+    few_values = sub.answer.kind == "bool" or bool(sub.answer.choices)
+    must_carry = tuple(edge.equals for edge in edges if None in edge.pointers) if few_values else ()
+    return _Target(sub.id, call.tool, solved_by, call.arguments, bool(call.refs), tuple(edges), must_carry)
 
 
 def _at(pointer: str, match: Matcher) -> Matcher:

@@ -85,7 +85,7 @@ def test_the_id_stands_at_the_head_of_the_line() -> None:
     assert b"\n" not in spec_bytes(CHAIN)
 
 
-@given(st.text(max_size=40))
+@given(st.text(min_size=1, max_size=40).filter(str.strip))
 @settings(max_examples=50)
 def test_any_question_survives_the_file(tmp_path_factory: pytest.TempPathFactory, question: str) -> None:
     path = tmp_path_factory.mktemp("any") / "s.jsonl"

@@ -344,7 +344,7 @@ def test_nothing_to_verify_is_an_error():
 
 
 def test_a_result_path_that_is_no_pointer_is_an_error():
-    with pytest.raises(SpecError, match="must start with '/'"):
+    with pytest.raises(ValueError, match="must start with '/'"):
         verifier_of(sub("a", "Oslo", path="value"))
 
 
@@ -451,3 +451,13 @@ def test_the_same_calls_give_the_same_state_after_a_reset_and_in_a_copy(steps):
         for verifier in (one, reused, twin):
             verifier.observe(*step)
     assert state(one) == state(reused) == state(twin)
+
+
+def test_yes_or_no_is_credited_only_to_a_call_that_carries_the_upstream_answers():
+    compare = sub("c", True, "is_larger", {"a": {"$ref": "a"}, "b": {"$ref": "b"}}, after=("a", "b"))
+    verifier = verifier_of(sub("a", 1987), sub("b", 1951), compare)
+    guess = ToolCall("is_larger", {"a": 2, "b": 1})
+    assert verifier.observe(guess, ToolResult({"value": True}), 0) is None
+    known = ToolCall("is_larger", {"a": 1987, "b": 1951})
+    assert verifier.observe(known, ToolResult({"value": True}), 1) == "c"
+    assert verifier.edges == {"a->c": "guessed", "b->c": "guessed"}
