@@ -6,7 +6,16 @@ from astra_gym.env_synthesis.sources.tables.catalog import DOMAINS, load_domain
 from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables
 from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.inference import summary
-from astra_gym.env_synthesis.sources.tables.source import TablesSource
+from astra_gym.env_synthesis.sources.tables.source import TablesSource, tables_source
 from astra_gym.env_synthesis.sources.tables.user_tables import load_tables
 
-__all__ = ["DOMAINS", "LoadedTables", "TableError", "TablesSource", "load_domain", "load_tables", "summary"]
+__all__ = [
+    "DOMAINS",
+    "LoadedTables",
+    "TableError",
+    "TablesSource",
+    "load_domain",
+    "load_tables",
+    "summary",
+    "tables_source",
+]

@@ -41,18 +41,30 @@ def load_domain(name: str) -> LoadedTables:
 
     Raises: TableError for a name that is none of `DOMAINS`, MissingExtraError when a package it needs is missing.
     """
+    version = domain_version(name)
+    partial = _described(name)
+    partial["terms"]["version"] = version
+    try:
+        raw = _LOADERS[name]()
+    except ImportError as error:
+        raise _missing(name) from error
+    return conform(complete(name, partial), raw)
+
+
+@cache
+def domain_version(name: str) -> str:
+    """The versions of the packages that carry a built-in domain. Raises as `load_domain` does."""
     if name not in _LOADERS:
         raise TableError(f"there is no built-in domain {name!r}; there are {', '.join(DOMAINS)}")
-    partial = _described(name)
-    terms = partial["terms"]
     try:
-        versions = {package: metadata.version(package) for package in terms["packages"]}
-        raw = _LOADERS[name]()
-    except (metadata.PackageNotFoundError, ImportError) as error:
-        wanted = ", ".join(terms["packages"])
-        raise MissingExtraError(f"the domain {name!r} needs {wanted}: pip install astra-gym[tables]") from error
-    terms["version"] = ", ".join(f"{package} {version}" for package, version in versions.items())
-    return conform(complete(name, partial), raw)
+        return ", ".join(f"{package} {metadata.version(package)}" for package in _described(name)["terms"]["packages"])
+    except metadata.PackageNotFoundError as error:
+        raise _missing(name) from error
+
+
+def _missing(name: str) -> MissingExtraError:
+    wanted = ", ".join(_described(name)["terms"]["packages"])
+    return MissingExtraError(f"the domain {name!r} needs {wanted}: pip install astra-gym[tables]")
 
 
 def _described(name: str) -> dict[str, Any]:

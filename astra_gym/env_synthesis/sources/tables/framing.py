@@ -51,28 +51,11 @@ _THINGS = (
     "{number} answers are wanted:",
     "Kindly provide {n} pieces of information:",
 )
-_OURS = frozenset(
-    (
-        "What",
-        "Which",
-        "How",
-        "In",
-        "On",
-        "By",
-        "At",
-        "Does",
-        "Is",
-        "When",
-        "Where",
-        "Can",
-        "Could",
-        "Do",
-        "Tell",
-        "Find",
-    )
-    + ("Work", "Please", "Report", "Establish", "Help", "Give", "Over", "Across", "Under", "Into", "Of", "To", "If")
-    + ("Comparing",)
-)
+_OURS = {
+    "What", "Which", "How", "In", "On", "By", "At", "Does", "Is", "When", "Where", "Can", "Could", "Do", "Tell", "Find",
+    "Work", "Please", "Report", "Establish", "Help", "Give", "Over", "Across", "Under", "Into", "Of", "To", "If",
+    "Comparing",
+}  # fmt: skip
 """First words of questions that are not names, so that they may be written small."""
 
 

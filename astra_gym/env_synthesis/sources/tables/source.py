@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from astra_gym.env_synthesis.sources.base import Item
-from astra_gym.env_synthesis.sources.tables.catalog import DOMAINS, load_domain
+from astra_gym.env_synthesis.sources.tables.catalog import DOMAINS, domain_version, load_domain
 from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables
 from astra_gym.env_synthesis.sources.tables.emit import emit
 from astra_gym.env_synthesis.sources.tables.errors import TableError
@@ -26,6 +26,7 @@ from astra_gym.env_synthesis.sources.tables.programs import Program
 from astra_gym.env_synthesis.sources.tables.sampling import Sampler
 from astra_gym.env_synthesis.sources.tables.user_tables import frame_tables, load_tables
 from astra_gym.env_synthesis.sources.tables.world import WorldMaker
+from astra_gym.records import JSON, content_hash
 from astra_gym.types import Rejected, ScenarioType, ToolEnvSpec
 
 if TYPE_CHECKING:
@@ -113,6 +114,16 @@ class TablesSource:
         loaded = frame_tables({name: frame}, name, description)
         return cls(tables={loaded.description.name: loaded}, **options)
 
+    def config(self) -> dict[str, JSON]:
+        """What determines the items and their envs: a run that is to go on must have the same."""
+        own = {name: content_hash([t.description.to_json(), t.rows]) for name, t in self.tables.items()}
+        return {
+            "seed": self.seed,
+            "domains": {name: own.get(name) or domain_version(name) for name in self.domains},
+            "shapes": dict(self.shapes),
+            "distractors": list(self.distractors),
+        }
+
     def items(self) -> Iterator[Item | Rejected]:
         """Items without end: domains, scenario types and hops in balanced turn, the same on every run."""
         kinds = list(self.shapes)
@@ -164,6 +175,26 @@ class TablesSource:
     def __getstate__(self) -> dict[str, Any]:
         """Without what each process makes for itself."""
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_workshop")}
+
+
+def tables_source(source: str | None = None, *, description: str | Path | None = None, **options: Any) -> TablesSource:
+    """The door by one word, as the command line names it.
+
+    Args:
+        source: built-in domains, comma separated, or a .csv, .parquet or .sqlite file; every built-in domain when None.
+        description: for a file, the TOML file that describes it.
+        options: as for `TablesSource`.
+
+    Raises: TableError when `source` is neither, or the file cannot be used.
+    """
+    names = [name.strip() for name in (source or "").split(",") if name.strip()]
+    if all(name in DOMAINS for name in names):
+        if description is not None:
+            raise TableError("a description goes with a file of your own; the built-in domains have theirs")
+        return TablesSource(domains=names or None, **options)
+    if Path(str(source)).suffix or Path(str(source)).exists():
+        return TablesSource.from_path(str(source), description, **options)
+    raise TableError(f"{source!r} is neither a file nor built-in domains; those are {', '.join(DOMAINS)}")
 
 
 @dataclass(frozen=True)
