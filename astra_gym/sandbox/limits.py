@@ -47,7 +47,7 @@ class Limits:
     load_fuel: int = 1_000_000
     """The same for running the library and the tools' module bodies, once an episode."""
     wall_s: float = 2.0
-    """Processor seconds of one call before a worker is killed; half of it before the watchdog stops a call in process."""
+    """Processor seconds of one call: after half of it the watchdog stops a call in process, then a worker is killed."""
     memory_bytes: int = 1 << 30
     """Address space of a worker process."""
     growth_bytes: int = 256 << 20
@@ -60,7 +60,7 @@ class Limits:
 
 
 class LimitExceeded(BaseException):
-    """A tool went over a limit. `code` says which; it derives from BaseException so that `except Exception` lets it pass."""
+    """A tool went over the limit `code`. A BaseException, so that `except Exception` in a tool lets it pass."""
 
     def __init__(self, code: str) -> None:
         self.code = code

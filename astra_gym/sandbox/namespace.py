@@ -5,7 +5,7 @@ Names with a leading underscore are the guards that `policy/` writes into the so
 
 from __future__ import annotations
 
-import _strptime  # noqa: F401 - C code of datetime imports it through the frame's builtins
+import _strptime  # type: ignore[import-not-found] # noqa: F401 - C code imports it through a tool's frame
 import builtins
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""A program: the tools of one env with everything they may see. The value that executors run and vet records are about."""
+"""A program: the tools of one env with everything they may see; what executors run and vet records are about."""
 
 from __future__ import annotations
 

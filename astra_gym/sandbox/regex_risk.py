@@ -15,11 +15,11 @@ from typing import Any
 from astra_gym.sandbox.limits import MAX_PATTERN, REGEX_STEPS
 
 try:
-    from re import _constants as c  # type: ignore[attr-defined]
-    from re import _parser as parser  # type: ignore[attr-defined]
+    from re import _constants as c
+    from re import _parser as parser
 except ImportError:  # pragma: no cover - Python without the split of sre_parse
-    import sre_constants as c  # type: ignore[no-redef]
-    import sre_parse as parser  # type: ignore[no-redef]
+    import sre_constants as c
+    import sre_parse as parser
 
 END = -1
 """In a set of first characters: the end of the text."""

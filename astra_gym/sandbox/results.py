@@ -141,12 +141,12 @@ class _Copy:
         if isinstance(value, datetime.timedelta):
             return value.total_seconds()
         if type(type(value)) is ToolMeta and dataclasses.is_dataclass(value):
-            fields = type(value).__dataclass_fields__
+            fields = value.__dataclass_fields__
             return self.mapping({name: value.__dict__[name] for name in fields if name in value.__dict__}, depth)
         raise NotJSONError(f"the tool returned a value of type {type(value).__name__}, which is not JSON")
 
 
-_VIEWS = (type({}.keys()), type({}.values()))
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()))
 
 
 def real(value: float) -> float | str | None:

@@ -53,8 +53,8 @@ class ProgramParts:
 
     @staticmethod
     def from_wire(wire: tuple[Any, ...]) -> ProgramParts:
-        *parts, numbers = wire
-        return ProgramParts(*parts, Limits(*numbers))
+        name, tools, library, data, clock, numbers = wire
+        return ProgramParts(name, tools, library, data, clock, Limits(*numbers))
 
 
 class Loader:

@@ -91,16 +91,14 @@ def check_schema(schema: JSON, name: str) -> None:
     except jsonschema.SchemaError as error:
         place = "/" + "/".join(map(str, error.absolute_path))
         raise SpecError(f"tool {name!r}: schema at {place}: {_short(error.message, 200)}") from None
-    count = 0
-    for place, key, value in _walk(schema):
-        count += 1
+    for count, (place, key, value) in enumerate(_walk(schema)):
         if count > MAX_SCHEMA_NODES:
             raise SpecError(f"tool {name!r}: the schema has more than {MAX_SCHEMA_NODES:,} parts")
         if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
             raise SpecError(
                 f"tool {name!r}: schema at {place}: only references inside the schema ('#/...') are allowed"
             )
-        if key in ("$id", "$schema") and isinstance(value, str) and key == "$id":
+        if key == "$id" and isinstance(value, str):
             raise SpecError(f"tool {name!r}: schema at {place}: '$id' is not allowed")
         patterns = list(value) if key == "patternProperties" and isinstance(value, dict) else []
         if key == "pattern" and isinstance(value, str):

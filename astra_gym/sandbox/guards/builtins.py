@@ -325,8 +325,12 @@ def kind_of(value: Any) -> Any:
     raise TypeError("type() is not available for this object; use isinstance()")
 
 
-is_tool_class: Callable[[type], bool]
-"""Whether a type was defined by tool code; set in `classes.py`."""
+def _no_tool_class(_kind: type) -> bool:
+    return False
+
+
+is_tool_class: Callable[[type], bool] = _no_tool_class
+"""Whether a type was defined by tool code; `classes.py` puts its own here."""
 
 
 def silent_print(*_values: Any, **_options: Any) -> None:

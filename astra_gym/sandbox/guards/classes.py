@@ -149,7 +149,7 @@ def make_named_tuple(typename: Any, field_names: Any, *, rename: bool = False, d
     if len(names) > MAX_FIELDS or type(typename) is not str or not all(type(name) is str for name in names):
         raise TypeError("namedtuple() takes a name and up to 256 field names")
     values = None if defaults is None else guarded.make_list(defaults)
-    return namedtuple(typename, names, rename=rename, defaults=values, module="tool")  # type: ignore[misc]
+    return namedtuple(typename, names, rename=rename, defaults=values, module="tool")
 
 
 def writable(target: Any) -> Any:

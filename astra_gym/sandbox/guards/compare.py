@@ -18,7 +18,7 @@ from astra_gym.sandbox.meter import SHIFT, charge, out, spend
 
 ATOMS = frozenset({int, float, str, bool, type(None), bytes})
 """Exact types that compare and hash in bounded time."""
-VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 CONTAINERS = (list, tuple, dict, set, frozenset, deque, *VIEWS)
 MAX_DEPTH = 100
 MAX_COMPARED = 100_000

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from astra_gym.sandbox.guards import text
-from astra_gym.sandbox.limits import FREE_SIZE, MAX_ITERATORS, MAX_LENGTH, MAX_RANGE
+from astra_gym.sandbox.limits import FREE_SIZE, MAX_ITERATORS, MAX_LENGTH, MAX_RANGE, LimitExceeded
 from astra_gym.sandbox.meter import charge, current_meter, out
 
 SETS = frozenset({set, frozenset})
@@ -29,6 +29,7 @@ class Shell:
     __slots__ = ("_depth", "_step")
 
     def __init__(self, source: Iterator[Any], inputs: Iterable[Any] = ()) -> None:
+        self._depth: int
         depth = 1
         for item in inputs:
             if type(item) is Shell and item._depth >= depth:
@@ -44,7 +45,7 @@ class Shell:
     def __next__(self) -> Any:
         for _ in current_meter().fuel:
             return self._step()
-        return out("fuel")
+        raise LimitExceeded("fuel")
 
 
 def ordered(values: Any) -> list[Any]:
@@ -61,7 +62,7 @@ def ordered(values: Any) -> list[Any]:
         items.sort()
         return items
     labelled = sorted(((type(item).__name__, text.repr_of(item), index) for index, item in enumerate(items)))
-    for (kind, label, _), (next_kind, next_label, _) in zip(labelled, labelled[1:], strict=False):
+    for (kind, label, _), (next_kind, next_label, _) in pairwise(labelled):
         if kind == next_kind and label == next_label:
             raise TypeError(f"a set of {kind} objects has no reproducible order; use a list or dict")
     return [items[index] for _, _, index in labelled]

@@ -6,6 +6,7 @@ native operator returns.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
@@ -14,15 +15,15 @@ from typing import Any
 from astra_gym.sandbox.guards.compare import bounded
 from astra_gym.sandbox.guards.iteration import iterable
 from astra_gym.sandbox.guards.percent import percent_format
-from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_LENGTH
+from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_LENGTH, LimitExceeded
 from astra_gym.sandbox.meter import charge, out
 
 BIG = 1 << MAX_BITS
 SMALL = -BIG
 _SEQUENCES = (str, list, tuple, bytes)
 _SETS = (set, frozenset)
-UNION_TYPES: Callable[[Any, Any], Any]
-"""`int | str` between types, set in `builtins.py`."""
+UNION_TYPES: Callable[[Any, Any], Any] = operator.or_
+"""`int | str` between types; `builtins.py` puts its own here."""
 
 
 def check_size(value: Any) -> Any:
@@ -39,7 +40,7 @@ def check_int(value: int) -> int:
     """Stop the tool when an integer is too large."""
     if SMALL < value < BIG:
         return value
-    return out("number_too_large")  # type: ignore[return-value]
+    raise LimitExceeded("number_too_large")
 
 
 def member_value(value: Any) -> Any:

@@ -50,7 +50,7 @@ def percent_format(template: str, values: Any) -> str:
             replaced = (str_of(values),) if fields else values
     else:
         replaced = (_shown(values, fields[0][1] if fields else "s"),)
-    text = template % replaced
+    text: str = template % replaced
     if len(text) > FREE_SIZE:
         charge(len(text))
         if len(text) > MAX_LENGTH:

@@ -26,7 +26,8 @@ _NUMBERS = frozenset({int, float, bool})
 _DIGITS = re.compile(r"\d+")
 TYPE_NAMES: dict[Any, str] = {}
 """Guarded constructors that stand for a builtin type, to its name (filled in by `builtins.py`)."""
-ORDERED: Callable[[Any], list[Any]]
+ORDERED: Callable[[Any], list[Any]] = sorted
+"""The elements of a set in order; `iteration.py` puts its own here."""
 
 
 class _Renderer:
@@ -257,8 +258,8 @@ def format_value(value: Any, spec: str = "") -> str:
     return text
 
 
-FORMAT_DATE: Callable[[Any, str], str]
-"""`strftime` of `modules/strftime.py`, set there."""
+FORMAT_DATE: Callable[[Any, str], str] = format
+"""How dates are formatted; `modules/strftime.py` puts its own here."""
 
 
 def format_converted(value: Any, conversion: int, spec: str) -> str:

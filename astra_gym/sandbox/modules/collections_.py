@@ -6,6 +6,7 @@ import collections
 from typing import Any
 
 from astra_gym.sandbox.guards import builtins as guarded
+from astra_gym.sandbox.guards import text
 from astra_gym.sandbox.guards.classes import make_named_tuple
 from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.guards.methods import counted
@@ -44,7 +45,7 @@ _STANDS_FOR: dict[Any, type] = {
 for _function, _kind in _STANDS_FOR.items():
     guarded.REAL_TYPES[_function] = _kind
     guarded.TYPE_ALIASES[_kind] = _function
-    guarded.text.TYPE_NAMES[_function] = f"collections.{_kind.__name__}"
+    text.TYPE_NAMES[_function] = f"collections.{_kind.__name__}"
 COLLECTIONS = frozen(
     "collections",
     {

@@ -39,7 +39,7 @@ class Date(real.date):
         return cls(now.year, now.month, now.day)
 
     @classmethod
-    def fromtimestamp(cls, timestamp: float) -> Date:  # type: ignore[override]
+    def fromtimestamp(cls, timestamp: float) -> Date:
         moment = real.datetime.fromtimestamp(timestamp, UTC)
         return cls(moment.year, moment.month, moment.day)
 
@@ -51,6 +51,16 @@ class Date(real.date):
 
     def ctime(self) -> str:
         return strftime(self, "%c")
+
+
+class Time(real.time):
+    """`datetime.time`, written in English."""
+
+    def strftime(self, format: str) -> str:
+        return strftime(self, format)
+
+    def __format__(self, spec: str) -> str:
+        return strftime(self, spec)
 
 
 class DateTime(real.datetime):
@@ -76,12 +86,12 @@ class DateTime(real.datetime):
         return cls.now()
 
     @classmethod
-    def fromtimestamp(cls, timestamp: float, tz: real.tzinfo | None = None) -> DateTime:  # type: ignore[override]
+    def fromtimestamp(cls, timestamp: float, tz: real.tzinfo | None = None) -> DateTime:
         moment = real.datetime.fromtimestamp(timestamp, UTC if tz is None else tz)
         return cls._of(moment.replace(tzinfo=None) if tz is None else moment)
 
     @classmethod
-    def utcfromtimestamp(cls, timestamp: float) -> DateTime:  # type: ignore[override]
+    def utcfromtimestamp(cls, timestamp: float) -> DateTime:
         return cls.fromtimestamp(timestamp)
 
     @classmethod
@@ -100,6 +110,12 @@ class DateTime(real.datetime):
     def date(self) -> Date:
         return Date(self.year, self.month, self.day)
 
+    def time(self) -> Time:
+        return Time(self.hour, self.minute, self.second, self.microsecond, fold=self.fold)
+
+    def timetz(self) -> Time:
+        return Time(self.hour, self.minute, self.second, self.microsecond, self.tzinfo, fold=self.fold)
+
     def timestamp(self) -> float:
         return (_utc(self) - real.datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
@@ -107,26 +123,6 @@ class DateTime(real.datetime):
         return DateTime._of(real.datetime.astimezone(_utc(self), UTC if tz is None else tz))
 
 
-class Time(real.time):
-    """`datetime.time`, written in English."""
-
-    def strftime(self, format: str) -> str:
-        return strftime(self, format)
-
-    def __format__(self, spec: str) -> str:
-        return strftime(self, spec)
-
-
-def _time_of(self: DateTime) -> Time:
-    return Time(self.hour, self.minute, self.second, self.microsecond, fold=self.fold)
-
-
-def _time_with_zone(self: DateTime) -> Time:
-    return Time(self.hour, self.minute, self.second, self.microsecond, self.tzinfo, fold=self.fold)
-
-
-DateTime.time = _time_of  # type: ignore[method-assign]
-DateTime.timetz = _time_with_zone  # type: ignore[method-assign]
 Date.min, Date.max = Date(1, 1, 1), Date(9999, 12, 31)
 DateTime.min, DateTime.max = DateTime(1, 1, 1), DateTime(9999, 12, 31, 23, 59, 59, 999999)
 Time.min, Time.max = Time(), Time(23, 59, 59, 999999)

@@ -25,6 +25,9 @@ class Partial:
     def __init__(self, func: Any, /, *args: Any, **keywords: Any) -> None:
         if not callable(func):
             raise TypeError("the first argument must be callable")
+        self.func: Any
+        self.args: tuple[Any, ...]
+        self.keywords: dict[str, Any]
         if isinstance(func, Partial):
             args, keywords, func = (*func.args, *args), {**func.keywords, **keywords}, func.func
         charge(len(args) + len(keywords) + 64)
@@ -204,9 +207,10 @@ class _DeepCopy:
                 dict.__setitem__(made, self.copy(name, depth), self.copy(item, depth))
             return made
         if type(value) is list or type(value) is deque:
-            made = self.done[id(value)] = type(value)()
-            made.extend([self.copy(item, depth) for item in value])
-            return made
+            row: Any = type(value)()
+            self.done[id(value)] = row
+            row.extend([self.copy(item, depth) for item in value])
+            return row
         if isinstance(value, tuple):
             items = [self.copy(item, depth) for item in tuple.__iter__(value)]
             return tuple.__new__(type(value), items)

@@ -67,8 +67,8 @@ MATH = frozen(
         **pick(
             math,
             "pi e tau inf nan sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh "
-            "tanh asinh acosh atanh hypot degrees radians floor ceil trunc fabs fmod remainder modf frexp ldexp copysign "
-            "isnan isinf isfinite isclose gcd isqrt pow erf erfc gamma lgamma ulp",
+            "tanh asinh acosh atanh hypot degrees radians floor ceil trunc fabs fmod remainder modf frexp ldexp "
+            "copysign isnan isinf isfinite isclose gcd isqrt pow erf erfc gamma lgamma ulp",
         ),
         "factorial": _factorial,
         "comb": _choose(math.comb),
@@ -111,8 +111,7 @@ class Fraction(fractions.Fraction):
 def _bounded_fraction(cls: type[Fraction], value: fractions.Fraction) -> Fraction:
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
         out("number_too_large")
-    result = fractions.Fraction.__new__(cls, value.numerator, value.denominator)
-    return result  # type: ignore[return-value]
+    return fractions.Fraction.__new__(cls, value.numerator, value.denominator)
 
 
 def _check_number_text(number: str) -> None:
@@ -170,7 +169,7 @@ class _DecimalMeta(type):
 class Decimal(metaclass=_DecimalMeta):
     """Makes `decimal.Decimal` values of bounded size; stands for their type in tools."""
 
-    def __new__(cls, value: Any = "0", context: Any = None) -> Any:
+    def __new__(cls, value: Any = "0", _context: Any = None) -> Any:
         if isinstance(value, int):
             operators.check_int(int(value))
         if isinstance(value, (tuple, list)):
@@ -192,6 +191,7 @@ class _ContextWriter:
     """Lets a tool set precision and rounding of its decimal context, within bounds."""
 
     __slots__ = ("_context",)
+    _context: decimal.Context
 
     def __init__(self, context: decimal.Context) -> None:
         object.__setattr__(self, "_context", context)

@@ -65,7 +65,7 @@ def _unfolded(value: Any, depth: int) -> Any:
 def _replaced(value: Any, /, **changes: Any) -> Any:
     if isinstance(value, type) or not dataclasses.is_dataclass(value):
         raise TypeError("replace() should be called on dataclass instances")
-    return dataclasses.replace(value, **changes)
+    return dataclasses.replace(value, **changes)  # type: ignore[type-var]
 
 
 class FieldInfo:

@@ -222,7 +222,9 @@ def _subn(pattern: Any, repl: Any, string: Any, count: int = 0, flags: Any = 0) 
 
 def _escape(pattern: Any) -> str:
     charge(len(pattern) * 4)
-    return re.escape(pattern) if len(pattern) <= MAX_LENGTH // 2 else str(out())
+    if len(pattern) > MAX_LENGTH // 2:
+        out()
+    return re.escape(pattern)
 
 
 RE = frozen(

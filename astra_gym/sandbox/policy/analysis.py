@@ -266,7 +266,7 @@ def _fresh_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
                     good.add(target.id)
                 else:
                     bad |= _bound_in(target)
-        elif isinstance(node, (ast.For, ast.comprehension)) or isinstance(node, ast.NamedExpr):
+        elif isinstance(node, (ast.For, ast.comprehension, ast.NamedExpr)):
             bad |= _bound_in(node.target)
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
             bad |= _bound_in(node.optional_vars)

@@ -25,7 +25,7 @@ from astra_gym.sandbox.policy.names import (
 from astra_gym.sandbox.policy.violations import Violation
 
 
-class PolicyBase(RestrictingNodeTransformer):  # type: ignore[misc]
+class PolicyBase(RestrictingNodeTransformer):
     """Names, literals and the collection of violations."""
 
     def __init__(self, facts: Facts, modules: dict[str, Any]) -> None:

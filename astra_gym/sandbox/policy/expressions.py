@@ -88,7 +88,8 @@ class Expressions(PolicyBase):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if isinstance(node.ctx, ast.Load) and self.is_builtin(node.value, TYPE_NAMES):
-            return self.visit(node.value)  # a type alias such as dict[str, int]
+            alias: ast.AST = self.visit(node.value)  # such as dict[str, int]
+            return alias
         node.value = self.visit(node.value)
         if isinstance(node.slice, ast.Slice):
             return self._slice(node)

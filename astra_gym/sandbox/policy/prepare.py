@@ -171,14 +171,9 @@ def _is_class_variable(annotation: ast.expr) -> bool:
 
 def taken_names(tree: ast.AST) -> list[tuple[str, int]]:
     """(name, line) of names in the source that private names are renamed to."""
-    found = []
-    for node in ast.walk(tree):
-        for name in (
-            getattr(node, "id", None),
-            getattr(node, "arg", None),
-            getattr(node, "attr", None),
-            getattr(node, "name", None),
-        ):
-            if isinstance(name, str) and name.startswith(PRIVATE_PREFIX + "_"):
-                found.append((name, getattr(node, "lineno", 1)))
-    return found
+    return [
+        (name, getattr(node, "lineno", 1))
+        for node in ast.walk(tree)
+        for name in (getattr(node, field, None) for field in ("id", "arg", "attr", "name"))
+        if isinstance(name, str) and name.startswith(PRIVATE_PREFIX + "_")
+    ]

@@ -23,7 +23,7 @@ class Violation:
 
 
 class PolicyViolationError(PolicyError):
-    """Tool source that the policy refuses; `violations` lists every reason, `line`, `rule` and `hint` are the first's."""
+    """Tool source that the policy refuses, with every reason; `line`, `rule` and `hint` are those of the first."""
 
     def __init__(self, name: str, violations: tuple[Violation, ...]) -> None:
         self.violations = violations
