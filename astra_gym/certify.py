@@ -20,7 +20,7 @@ from astra_gym.leaks import find_leaks
 from astra_gym.perturb import Perturbation, perturbations
 from astra_gym.records import JSON, canonical_json
 from astra_gym.sandbox import (
-    POLICY_VERSION,
+    policy_version,
     ArgumentValidator,
     IsolatedRunner,
     Program,
@@ -83,7 +83,7 @@ class Certifier:
             return Rejected(id=spec.id, stage=failed.stage, reason=failed.reason, evidence=failed.evidence)
         except SandboxError as error:
             return Rejected(id=spec.id, stage="sandbox", reason=f"unknown: a check could not run: {error}")
-        record_vet(case.program)
+        record_vet(case.program, stateless=case.program.stateless)
         return Certificate(content_hash=spec.content_hash(), checks=checks, versions=_versions())
 
 
@@ -109,7 +109,7 @@ def _versions() -> dict[str, str]:
     return {
         "astra-gym": version("astra-gym"),
         "RestrictedPython": version("RestrictedPython"),
-        "policy": POLICY_VERSION,
+        "policy": policy_version(),
         "python": f"{major}.{minor}",
     }
 
@@ -209,8 +209,8 @@ def _check_sensitivity(case: _Case) -> JSON:
 def _alone(case: _Case, sub: SubQuestion, calls: Sequence[ToolCall]) -> list[ToolResult]:
     """Each call in its own fresh episode, after the gold calls that `sub` depends on have been made."""
     before = [case.calls[key] for key in case.calls if key in _upstream(case.spec, sub)]
-    if case.program.stateless_hint:
-        return case.first.run(case.program, SEED, list(calls)) if calls else []
+    if case.program.stateless:
+        return case.first.run(case.program, SEED, calls) if calls else []
     return [case.first.run(case.program, SEED, [*before, call])[-1] for call in calls]
 
 
