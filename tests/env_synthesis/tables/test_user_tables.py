@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+import tomllib
 from contextlib import closing
+from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from astra_gym.env_synthesis.sources import tables
 from astra_gym.env_synthesis.sources.base import Item
 from astra_gym.env_synthesis.sources.tables import TableError, TablesSource, load_tables, summary
 from astra_gym.env_synthesis.sources.tables.reading import from_frame
@@ -126,6 +129,15 @@ def test_a_description_wins_over_what_is_inferred(tmp_path: Path) -> None:
     assert any("order book" in spec.question for spec in found)
 
 
+def test_the_description_in_the_readme_works() -> None:
+    readme = resources.files(tables).joinpath("domains/README.md").read_text(encoding="utf-8")
+    description = tomllib.loads(readme.split("```toml")[1].split("```")[0])
+    customers = pandas.DataFrame({"name": CUSTOMERS, "country": ["Austria", "Belgium"] * 2})
+    frames = {"orders": pandas.DataFrame(ORDERS, columns=HEADER), "customers": customers}
+    found = check(TablesSource(tables={"shop": frame_tables(frames, "shop", description)}, seed=1, max_hops=3))
+    assert any("order book" in spec.question for spec in found)
+
+
 def test_a_database_keeps_its_foreign_keys(tmp_path: Path) -> None:
     source = TablesSource.from_path(database(tmp_path / "shop.sqlite"), seed=3, max_hops=4)
     column = source.tables["shop"].description.tables["orders"].columns["customer"]
@@ -193,12 +205,21 @@ def test_a_csv_file_that_cannot_be_used_says_why(tmp_path: Path, content: bytes,
         ({"tables": {"orders": {"noun": 'a "quoted" noun'}}}, "without quotes"),
         ({"tables": {"orders": {"noun": "x", "colour": 1}}}, "colour"),
         ({"name": "My Shop!"}, "domain name"),
+        ({"tables": {"orders": {"columns": {"status": {"of": ["the status"]}}}}}, "exactly once"),
+        ({"tables": {"orders": {"columns": {"status": {"members": ["with {x}"]}}}}}, "exactly once"),
+        ({"tables": {"orders": {"columns": {"status": {"ask": ["Is {x} {open}?"]}}}}}, "exactly once"),
     ],
 )  # fmt: skip
 def test_a_description_that_does_not_fit_says_where(tmp_path: Path, description: dict[str, Any], message: str) -> None:
     path = write_csv(tmp_path / "orders.csv", HEADER, ORDERS)
     with pytest.raises(TableError, match=message):
         load_tables(path, description)
+
+
+def test_a_table_that_nothing_can_be_asked_of_is_refused() -> None:
+    frame = pandas.DataFrame({"name": ["a", "b"], "size": [1.5, None]})
+    with pytest.raises(TableError, match="no question of the wanted shape"):
+        TablesSource.from_frame(frame, "things", min_hops=4, max_hops=4)
 
 
 def test_files_that_are_not_there_or_not_what_they_say(tmp_path: Path) -> None:

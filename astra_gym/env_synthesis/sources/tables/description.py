@@ -38,6 +38,12 @@ def _check_words(*words: str) -> None:
             )
 
 
+def _check_wordings(wordings: tuple[str, ...], slot: str) -> None:
+    for words in wordings:
+        if re.findall(r"\{[^{}]*\}", words) != [slot] or words.count("{") + words.count("}") != 2:
+            raise ValueError(f"{words!r}: expected {slot} exactly once and no other braces")
+
+
 class Column(Record):
     """One column. In the wordings `{x}` stands for a row of the table, `{g}` for a value of this column."""
 
@@ -87,6 +93,14 @@ class Column(Record):
     @model_validator(mode="after")
     def _check(self) -> Column:
         _check_names(self.name, self.slug, self.field, self.by)
+        _check_wordings((*self.of, *self.ask), "{x}")
+        _check_wordings(self.members, "{g}")
+        if not self.of or not self.members:
+            raise ValueError("`of` and `members` need at least one wording each")
+        _check_wordings((*self.of, *self.ask), "{x}")
+        _check_wordings(self.members, "{g}")
+        if not self.of or not self.members:
+            raise ValueError("`of` and `members` need at least one wording each")
         _check_words(
             self.phrase, *filter(None, (self.unit, self.most, self.least, self.more, self.less, self.high, self.low))
         )

@@ -77,6 +77,16 @@ class Flow:
         """Lengths, ascending, of the walks from stated values that can end at `goal`."""
         return [n for n in range(1, longest + 1) if any(goal.accepts(kind) for kind in self._ends[n])]
 
+    def sisters(self, operation: Operation, goal: Kind) -> list[Operation]:
+        """Look-ups that give a value of kind `goal` for the same row as the look-up `operation`."""
+        return [
+            other
+            for other in self.operations
+            if other.family == operation.family == "look_up"
+            and other.parameters[0].kind == operation.parameters[0].kind
+            and goal.accepts(other.output)
+        ]
+
     def starts(self, hops: int, goal: Kind | None) -> Steps:
         """First steps of walks of `hops` operations to `goal`."""
         key = ("starts", hops, 0, None, goal)

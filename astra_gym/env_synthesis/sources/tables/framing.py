@@ -199,7 +199,8 @@ def _where(plan: Plan) -> str:
     refer = plan.refer(labels.__getitem__)
     items = [f"{labels[node]} is {plan.teller.noun_phrase(node, refer)}" for node in reversed(plan.named)]
     opening = plan.rng.choice(("Here", "In this question,", "In it,", "For this,", "By definition,"))
-    return f"{_several(plan, labels.__getitem__)} {opening} {enumerated(items)}."
+    told = f"{'; '.join(items[:-1])}; and {items[-1]}" if len(items) > 1 else items[0]
+    return f"{_several(plan, labels.__getitem__)} {opening} {told}."
 
 
 def _narrative(plan: Plan) -> str:

@@ -49,6 +49,8 @@ class Program:
             raise Undecided
         if operation.family in ("compare", "is_more") and _foregone(operation, arguments):
             raise Undecided
+        if operation.family in ("later", "convert") and _repeated(operation, arguments):
+            raise Undecided
         value = operation.run(self.world, plain)
         if not operation.chooses and not self._tells(value, plain):
             raise Undecided
@@ -121,3 +123,8 @@ def _foregone(operation: Operation, arguments: Mapping[str, JSON | Node]) -> boo
         for other in found_by
         for table, columns in operation.needs.items()
     )
+
+
+def _repeated(operation: Operation, arguments: Mapping[str, JSON | Node]) -> bool:
+    """Whether the operation is applied to a result of its own family, as in a date after a date after a date."""
+    return any(isinstance(value, Node) and value.operation.family == operation.family for value in arguments.values())

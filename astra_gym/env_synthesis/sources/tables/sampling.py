@@ -86,7 +86,9 @@ class Sampler:
         if not joins:
             raise Undecided
         join = self._rng.choice(joins[self._family(joins)])
-        node = self._take_one_of({join.operation.family: [join]}, self._branches(join.flows, stem))
+        of_one_row = join.operation.family == "named_ratio"
+        ends = self._columns_of_one_row(join.flows, stem) if of_one_row else self._branches(join.flows, stem)
+        node = self._take_one_of({join.operation.family: [join]}, ends)
         self._extend(node, tail)
 
     def _branches(self, flows: Sequence[Parameter], stem: int) -> list[Node]:
@@ -108,6 +110,16 @@ class Sampler:
             else:
                 ends[flow.name] = self._walk(self._rng.choice(self._flow.lengths(flow.kind, min(stem, 3))), flow.kind)
         return [ends[flow.name] for flow in flows]
+
+    def _columns_of_one_row(self, flows: Sequence[Parameter], stem: int) -> list[Node]:
+        """A walk that ends in a look-up for the first of `flows`, and look-ups of the same row for the others."""
+        ends = [self._walk(stem, flows[0].kind)]
+        for flow in flows[1:]:
+            sisters = self._flow.sisters(ends[0].operation, flow.kind)
+            if not sisters:
+                raise Undecided
+            ends.append(self._program.add(self._rng.choice(sisters), ends[0].arguments))
+        return ends
 
     # nodes
 

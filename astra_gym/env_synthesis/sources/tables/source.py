@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables
 from astra_gym.env_synthesis.sources.tables.emit import emit
 from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.flow import MAX_HOPS, Flow
+from astra_gym.env_synthesis.sources.tables.inference import summary
 from astra_gym.env_synthesis.sources.tables.operation import Undecided
 from astra_gym.env_synthesis.sources.tables.operators import operations
 from astra_gym.env_synthesis.sources.tables.programs import Program
@@ -41,6 +42,8 @@ _SLUGS: Mapping[ScenarioType, str] = {
 }
 _WORLDS = 12
 """How many worlds are drawn for one item before it is given up."""
+_PROBED = 24
+"""How many items of one's own tables are tried before they are called unusable."""
 _TRIES = 8
 """How many programs are tried in one world."""
 
@@ -99,8 +102,7 @@ class TablesSource:
 
         Raises: TableError when the file or its description cannot be used.
         """
-        loaded = load_tables(path, description)
-        return cls(tables={loaded.description.name: loaded}, **options)
+        return cls._of(load_tables(path, description), options)
 
     @classmethod
     def from_frame(
@@ -111,8 +113,19 @@ class TablesSource:
         **options: Any,
     ) -> TablesSource:
         """Envs from a pandas frame; as `from_path` otherwise."""
-        loaded = frame_tables({name: frame}, name, description)
-        return cls(tables={loaded.description.name: loaded}, **options)
+        return cls._of(frame_tables({name: frame}, name, description), options)
+
+    @classmethod
+    def _of(cls, loaded: LoadedTables, options: Mapping[str, Any]) -> TablesSource:
+        """A source over one's own tables, once it is sure that something can be asked of them."""
+        source = cls(tables={loaded.description.name: loaded}, **options)
+        first = islice(source.items(), _PROBED)
+        if all(isinstance(item, Rejected) or isinstance(source.build(item), Rejected) for item in first):
+            raise TableError(
+                "no question of the wanted shape can be made of these tables; they need some rows, and columns to look "
+                f"up, count or rank by. What was understood:\n{summary(loaded.description)}"
+            )
+        return source
 
     def config(self) -> dict[str, JSON]:
         """What determines the items and their envs: a run that is to go on must have the same."""

@@ -14,21 +14,24 @@ from astra_gym.env_synthesis.sources.tables.operators.parts import source
 from astra_gym.env_synthesis.sources.tables.units import CONVERSIONS, Conversion, unit_of
 from astra_gym.records import JSON
 
-_UNITLESS_ROOTS = ("number of ",)
+_COUNTED = ("number of ",)
 
 
 def operations(tables: TableSet, found: Sequence[Operation]) -> Iterator[Operation]:
     """Arithmetic for each quantity that an operation of `found` can produce."""
     quantities = {operation.output: None for operation in found if operation.output.base == "number"}
     summable = _summable(tables)
+    coordinates = _coordinates(tables)
     for kind in quantities:
         if kind.unit == "%" or kind.of.startswith("rank of"):
             continue
-        decimals = 0 if kind.of.startswith(_UNITLESS_ROOTS) else _decimals(tables, kind)
+        decimals = 0 if kind.of.startswith(_COUNTED) else max(2, _decimals(tables, kind))
         yield _difference(kind, decimals)
-        if not kind.unit.startswith("°") and not kind.of.startswith(_UNITLESS_ROOTS):
+        if kind.of in coordinates:
+            continue
+        if not kind.unit.startswith("°") and not kind.of.startswith(_COUNTED):
             yield _ratio(kind)
-        if kind.of in summable or kind.of == "distance" or kind.of.startswith(_UNITLESS_ROOTS):
+        if kind.of in summable or kind.of == "distance" or kind.of.startswith(_COUNTED):
             yield _sum(kind, decimals, 2)
             yield _sum(kind, decimals, 3)
         if kind.of in summable:
@@ -60,6 +63,11 @@ def _decimals(tables: TableSet, kind: Kind) -> int:
 def _summable(tables: TableSet) -> set[str]:
     measures = [c for t in tables.tables.values() for c in t.columns.values() if c.role == "measure"]
     return {column.quantity for column in measures if "sum" in column.aggregates}
+
+
+def _coordinates(tables: TableSet) -> set[str]:
+    columns = [c for t in tables.tables.values() for c in t.columns.values() if c.role in ("latitude", "longitude")]
+    return {column.quantity for column in columns}
 
 
 def _ending(kind: Kind) -> str:
