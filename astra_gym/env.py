@@ -83,20 +83,21 @@ class ToolEnv(gym.Env[str, str]):
         self._isolation: Isolation = isolation
         self.episode = Episode(self.tool_spec, self._rules)
         self._transcript: list[str] = []
-        self._closed = False
+        self._started = self._closed = False
         self._replaying = False
 
     @property
     def executor(self) -> ToolExecutor:
         """What runs the tools; may be replaced by one that wraps it. A copy of the env starts with its own."""
-        if self.episode.executor is None:
+        if not self._started:
             self._check_open()
-            self.episode.executor = make_executor(Program.from_spec(self.tool_spec), self._isolation)
+            self.executor = make_executor(Program.from_spec(self.tool_spec), self._isolation)
         return self.episode.executor
 
     @executor.setter
     def executor(self, executor: ToolExecutor) -> None:
         self.episode.executor = executor
+        self._started = True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begin an episode; the observation is the question.
@@ -112,7 +113,7 @@ class ToolEnv(gym.Env[str, str]):
             raise ValueError(f"{self.tool_spec.id}: reset takes no options, found {sorted(options)}")
         super().reset(seed=seed)
         self._begin(int(self.np_random.integers(2**31)) if seed is None else int(seed))
-        return self.tool_spec.question, self._info()
+        return self.tool_spec.question, self.episode.info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Play one assistant turn: text with any number of `<tool_call>` blocks, or the final answer.
@@ -121,18 +122,16 @@ class ToolEnv(gym.Env[str, str]):
         Raises: TypeError when `action` is not text; gymnasium's ResetNeeded or ClosedEnvironmentError out of order.
         """
         observation, reward, terminated, truncated = self.advance(action)
-        return observation, reward, terminated, truncated, self._info()
+        return observation, reward, terminated, truncated, self.episode.info()
 
     def advance(self, action: str) -> Outcome:
         """`step` without its info, for loops that read the books only now and then."""
-        self._check_open()
+        if self._closed:
+            self._check_open()
         outcome = self.episode.advance(action)
         if self.render_mode is not None:
             self._show(f"[assistant] {action}", outcome[0])
         return outcome
-
-    def _info(self) -> dict[str, Any]:
-        return {"messages": self.episode.messages(), **self.episode.info()}
 
     def _begin(self, seed: int) -> None:
         _ = self.executor
@@ -158,9 +157,9 @@ class ToolEnv(gym.Env[str, str]):
     def close(self) -> None:
         """Stop the sandbox. May be called again."""
         self._closed = True
-        executor, self.episode.executor = self.episode.executor, None
-        if executor is not None:
-            executor.close()
+        if self._started:
+            self._started = False
+            self.episode.executor.close()
 
     def get_state(self) -> dict[str, JSON]:
         """The episode as JSON data: `set_state` on an env of the same record replays it, byte for byte."""
@@ -187,7 +186,7 @@ class ToolEnv(gym.Env[str, str]):
             self.np_random.bit_generator.state = generator
         self._np_random_seed = state["np_random_seed"]
         if state["seed"] is None:
-            self.episode = Episode(self.tool_spec, self._rules)
+            self.episode.forget()
             return
         self._replaying = True
         try:

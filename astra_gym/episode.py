@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.error import ResetNeeded
 
 from astra_gym.errors import SandboxError
-from astra_gym.reward import RewardKind, trajectory_reward
+from astra_gym.reward import RewardKind, check_reward_options, trajectory_reward
 from astra_gym.sandbox import ToolExecutor
 from astra_gym.tool_calls import (
     Call,
@@ -58,17 +58,11 @@ class Rules:
             raise ValueError(f"max_turns must be at least 1, found {self.max_turns}")
         if self.stop_when_solved and self.final_answer_weight:
             raise ValueError("stop_when_solved leaves no turn for the final answer that final_answer_weight pays for")
-        self.total(RewardBreakdown(1), None)
+        check_reward_options(self.reward, self.beta, self.final_answer_weight)
 
     def total(self, breakdown: RewardBreakdown, final_answer_correct: bool | None) -> float:
         """The reward of a trajectory with these counts, in [0, 1]."""
-        return trajectory_reward(
-            breakdown,
-            self.reward,
-            self.beta,
-            self.final_answer_weight,
-            final_answer_correct,
-        )
+        return trajectory_reward(breakdown, self.reward, self.beta, self.final_answer_weight, final_answer_correct)
 
 
 class Episode:
@@ -77,8 +71,8 @@ class Episode:
     def __init__(self, spec: ToolEnvSpec, rules: Rules) -> None:
         self.spec = spec
         self.rules = rules
-        self.executor: ToolExecutor | None = None
-        """What runs the tools; set before `begin`."""
+        self.executor: ToolExecutor
+        """What runs the tools; to be set before `begin`."""
         self.seed: int | None = None
         """None until `begin`."""
         self.actions: list[str] = []
@@ -88,8 +82,13 @@ class Episode:
 
     def begin(self, seed: int) -> None:
         """Start over with fresh tool state. Raises: SandboxError."""
-        self._sandbox.reset(seed)
+        self.executor.reset(seed)
+        self.forget()
         self.seed = seed
+
+    def forget(self) -> None:
+        """Close the books: no episode is on until `begin`."""
+        self.seed = None
         self._verifier.reset()
         self._open_books()
 
@@ -120,11 +119,6 @@ class Episode:
     def edges(self) -> dict[str, EdgeStatus]:
         """How each dependency was used, by `"q1->q2"`."""
         return self._verifier.edges
-
-    @property
-    def _sandbox(self) -> ToolExecutor:
-        assert self.executor is not None, "the executor is set before the episode begins"
-        return self.executor
 
     def advance(self, action: str) -> Outcome:
         """Play one assistant turn. Raises: TypeError when `action` is no str; ResetNeeded when no episode is on."""
@@ -158,15 +152,15 @@ class Episode:
     def _run(self, calls: Sequence[Call]) -> list[ToolResult]:
         """One result a call, in order. Raises: SandboxError."""
         if len(calls) == 1 and isinstance(call := calls[0], ToolCall):
-            return [self._sandbox(call)]
+            return [self.executor(call)]
         good = [call for call in calls if isinstance(call, ToolCall)]
-        results = iter(self._sandbox.batch(good) if good else ())
+        results = iter(self.executor.batch(good) if good else ())
         return [ToolResult(error=call.error) if isinstance(call, MalformedCall) else next(results) for call in calls]
 
     def _run_again(self, calls: Sequence[Call]) -> list[ToolResult]:
         """After a fault of the sandbox: bring a fresh one to where the episode stands, and try once more."""
         try:
-            self._sandbox.reset(self.seed or 0)
+            self.executor.reset(self.seed or 0)
             for action in self.actions[:-1]:
                 self._run(parse_turn(action).calls)
             return self._run(calls)
@@ -175,21 +169,25 @@ class Episode:
 
     def _book(self, calls: Sequence[Call], results: Sequence[ToolResult]) -> Outcome:
         """Enter the results of a turn: show them, credit them, end the episode when it is over."""
-        self._first_id = self.calls
-        self._texts = texts = [result_text(result) for result in results]
+        texts = []
+        errors: dict[str, str] = {}
+        for result in results:
+            texts.append(result_text(result))
+            if result.error is not None:
+                errors[result.error.code] = result.error.message
+        self._texts, self._first_id = texts, self.calls
         observation = render_result_texts(texts)
-        codes = {result.error.code: result.error for result in results if result.error is not None}
-        if broken := codes.get("tool_crashed") or codes.get("internal_error"):
-            self._end("infrastructure_error", infrastructure_error=broken.message)
+        if errors and (fault := errors.get("tool_crashed") or errors.get("internal_error")):
+            self._end("infrastructure_error", infrastructure_error=fault)
             return observation, 0.0, False, True
-        turn_number = len(self.actions)
+        verifier, turn_number = self._verifier, len(self.actions)
         for call, result in zip(calls, results, strict=True):
-            self._verifier.observe(call if isinstance(call, ToolCall) else None, result, turn_number)
+            verifier.observe(call if isinstance(call, ToolCall) else None, result, turn_number)
         self.calls += len(calls)
         reward = self._change(None)
-        if "tool_timeout" in codes:
+        if "tool_timeout" in errors:
             self._end("truncated", nondeterministic=True)
-        elif self.rules.stop_when_solved and self._verifier.all_solved:
+        elif self.rules.stop_when_solved and verifier.all_solved:
             self._end("solved")
             return observation, reward, True, False
         elif turn_number >= self.rules.max_turns:
@@ -198,8 +196,8 @@ class Episode:
 
     def _change(self, final_answer_correct: bool | None) -> float:
         """What the trajectory's reward has changed by since the last turn."""
-        self.breakdown = self._verifier.breakdown
-        before, self._earned = self._earned, self.rules.total(self.breakdown, final_answer_correct)
+        self.breakdown = breakdown = self._verifier.breakdown
+        before, self._earned = self._earned, self.rules.total(breakdown, final_answer_correct)
         return self._earned - before
 
     def _end(self, reason: StopReason, *, final_answer_correct: bool = False, **more: Any) -> None:
@@ -214,8 +212,9 @@ class Episode:
         return [written, *tool_messages(self._turn, self._texts, self._first_id)] if self._texts else [written]
 
     def info(self) -> dict[str, Any]:
-        """Where the episode stands, everything but the messages."""
-        return {
+        """What the last turn added to the conversation, and where the episode stands."""
+        info = {
+            "messages": self.messages(),
             "turn": len(self.actions),
             "calls": self.calls,
             "invalid_calls": self.invalid_calls,
@@ -223,5 +222,5 @@ class Episode:
             "solved": self.solved,
             "breakdown": self.breakdown,
             "edges": self.edges,
-            **self.ending,
         }
+        return info | self.ending if self.ending else info

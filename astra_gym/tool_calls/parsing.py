@@ -9,6 +9,7 @@ Refused: other keys, duplicate keys, NaN, integers beyond 64 bits, too long, too
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -69,35 +70,42 @@ def parse_turn(text: str) -> Turn:
     start = text.find(CALL_OPEN)
     if start < 0:
         return Turn(text, ())
-    end = 0
-    thoughts = "think>" in text
-    outside: list[str] = []
-    calls: list[Call] = []
-    if thoughts:
-        end = _head_thought_end(text, start)
-        outside.append(text[:end])
-        start = _next_call(text, end)
-        if start < 0:
-            return Turn(text, ())
-    while start >= 0:
-        if start > end:
-            outside.append(text[end:start])
+    if "think>" in text:
+        return _parse_thoughtful(text, start)
+    call, end = _read_block(text, start + len(CALL_OPEN))
+    before = text[:start].strip() if start else ""
+    if end == len(text):
+        return Turn(before, (call,))
+    return _parse_blocks(text, [before], [call], end, str.find)
+
+
+def _parse_thoughtful(text: str, start: int) -> Turn:
+    """`parse_turn` of text with thoughts, in which the calls do not count."""
+    end = _head_thought_end(text, start)
+    if _next_call(text, CALL_OPEN, end) < 0:
+        return Turn(text, ())
+    return _parse_blocks(text, [text[:end].strip()], [], end, _next_call)
+
+
+def _parse_blocks(
+    text: str, outside: list[str], calls: list[Call], end: int, find: Callable[[str, str, int], int]
+) -> Turn:
+    """Read the blocks from `end` on, after the content and calls before; `find` tells where the next one opens."""
+    while (start := find(text, CALL_OPEN, end)) >= 0:
+        outside.append(text[end:start].strip())
         if len(calls) == MAX_CALLS:
             calls.append(_too_many(text[start:]))
             end = len(text)
             break
         call, end = _read_block(text, start + len(CALL_OPEN))
         calls.append(call)
-        start = _next_call(text, end) if thoughts else text.find(CALL_OPEN, end)
-    if end < len(text):
-        outside.append(text[end:])
-    content = "\n".join([kept for piece in outside if (kept := piece.strip())]) if outside else ""
-    return Turn(content, tuple(calls))
+    outside.append(text[end:].strip())
+    return Turn("\n".join([piece for piece in outside if piece]), tuple(calls))
 
 
-def _next_call(text: str, position: int) -> int:
-    """Where the next block outside a thought opens, or -1."""
-    start = text.find(CALL_OPEN, position)
+def _next_call(text: str, opening: str, position: int) -> int:
+    """Where the next block outside a thought opens, or -1: `str.find` that skips thoughts."""
+    start = text.find(opening, position)
     while start >= 0:
         thought = text.find(THINK_OPEN, position, start)
         if thought < 0:
@@ -106,7 +114,7 @@ def _next_call(text: str, position: int) -> int:
         if position < 0:
             return -1
         if position > start:
-            start = text.find(CALL_OPEN, position)
+            start = text.find(opening, position)
     return -1
 
 
@@ -133,14 +141,14 @@ def _without_thoughts(text: str) -> str:
 def _read_block(text: str, start: int) -> tuple[Call, int]:
     """The block whose JSON begins at `start`, and where the text goes on after it."""
     end = text.find(CALL_CLOSE, start)
-    if 0 <= end <= start + MAX_CALL_CHARS:
-        try:
-            return _read_call(text[start:end]), end + len(CALL_CLOSE)
-        except orjson.JSONDecodeError:
-            pass
-        except _MalformedError as error:
-            return _malformed(text[start:end], str(error)), end + len(CALL_CLOSE)
-    return _read_irregular_block(text, start, end)
+    if not 0 <= end <= start + MAX_CALL_CHARS:
+        return _read_irregular_block(text, start, end)
+    try:
+        return _read_call(text[start:end]), end + len(CALL_CLOSE)
+    except orjson.JSONDecodeError:
+        return _read_irregular_block(text, start, end)
+    except _MalformedError as error:
+        return _malformed(text[start:end], str(error)), end + len(CALL_CLOSE)
 
 
 def _read_irregular_block(text: str, start: int, end: int) -> tuple[Call, int]:

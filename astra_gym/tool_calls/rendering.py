@@ -60,7 +60,10 @@ def render_turn(content: str, calls: Iterable[ToolCall]) -> str:
 def result_text(result: ToolResult) -> str:
     """What the model is shown of one result: the JSON of the output, or `{"error": {"code", "message"}}`."""
     if result.error is None:
-        return json_text(result.output)
+        try:
+            return orjson.dumps(result.output).decode()
+        except TypeError:
+            return json_text(result.output)
     return json_text({"error": {"code": result.error.code, "message": result.error.message}})
 
 
