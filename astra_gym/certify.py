@@ -12,6 +12,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 
 from astra_gym.errors import PolicyError, SandboxError, SpecError
@@ -20,7 +21,6 @@ from astra_gym.leaks import find_leaks
 from astra_gym.perturb import Perturbation, perturbations
 from astra_gym.records import JSON, canonical_json
 from astra_gym.sandbox import (
-    policy_version,
     ArgumentValidator,
     IsolatedRunner,
     Program,
@@ -104,12 +104,12 @@ def with_certificate(spec: ToolEnvSpec, certificate: Certificate) -> ToolEnvSpec
     return spec.model_copy(update={"certificate": certificate})
 
 
+@cache
 def _versions() -> dict[str, str]:
     major, minor, _ = platform.python_version_tuple()
     return {
         "astra-gym": version("astra-gym"),
         "RestrictedPython": version("RestrictedPython"),
-        "policy": policy_version(),
         "python": f"{major}.{minor}",
     }
 

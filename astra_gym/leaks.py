@@ -1,8 +1,8 @@
 """Where an answer can be read before any tool is called: the leak check of the certificate.
 
 A text answer (or a text element of a set, list or JSON answer) must not stand in the question, a tool document, a
-schema or a literal gold argument. Yes/no and a choice among things that the question names are exempt. A number may coincide
-with an operand or a number of the question: that is recorded, and argument sensitivity decides (`certify.py`).
+schema or a literal gold argument. Yes/no and a choice among things that the question names are exempt. A number may
+coincide with an operand or a number of the question: that is recorded, and argument sensitivity decides (`certify.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from astra_gym.answers import Answer
 from astra_gym.records import JSON
@@ -107,6 +108,7 @@ def _literals(value: JSON) -> Iterator[str]:
         yield str(value)
 
 
+@lru_cache(maxsize=16_384)
 def _folded(text: str) -> str:
     """Case, accents, punctuation and spacing away: words between single spaces, a space at both ends."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
