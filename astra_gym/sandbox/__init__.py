@@ -12,17 +12,22 @@ from astra_gym.sandbox.policy.violations import PolicyViolationError, Violation
 from astra_gym.sandbox.program import Program
 from astra_gym.sandbox.validation import ArgumentValidator
 from astra_gym.sandbox.vet import VetRecord, record_vet, vetted
+from astra_gym.sandbox.worker.executor import WorkerExecutor
+from astra_gym.sandbox.worker.runner import IsolatedRunner, RunReport
 
 __all__ = [
     "ArgumentValidator",
     "InProcessExecutor",
+    "IsolatedRunner",
     "Isolation",
     "Limits",
     "PolicyViolationError",
     "Program",
+    "RunReport",
     "ToolExecutor",
     "VetRecord",
     "Violation",
+    "WorkerExecutor",
     "check_source",
     "make_executor",
     "record_vet",

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from astra_gym.sandbox.inprocess import InProcessExecutor
 from astra_gym.sandbox.program import Program
 from astra_gym.sandbox.vet import vetted
+from astra_gym.sandbox.worker.executor import WorkerExecutor
 from astra_gym.types import ToolCall, ToolResult
 
 Isolation: TypeAlias = Literal["auto", "inprocess", "worker", "require-os"]
@@ -48,6 +49,4 @@ def make_executor(program: Program, isolation: Isolation = "auto") -> ToolExecut
         raise ValueError(f"isolation must be auto, inprocess, worker or require-os, found {isolation!r}")
     if isolation == "inprocess" or (isolation == "auto" and vetted(program) is not None):
         return InProcessExecutor(program)
-    from astra_gym.sandbox.worker.executor import WorkerExecutor
-
     return WorkerExecutor(program, require_os=isolation == "require-os")

@@ -12,11 +12,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import orjson
 
-from astra_gym.sandbox.guards.text import exception_text
+from astra_gym.sandbox.guards.text import exception_text, repr_of
 from astra_gym.sandbox.limits import LIMIT_TEXT, MAX_ERROR_TEXT, LimitExceeded, Limits, WatchdogTrip
 from astra_gym.sandbox.meter import Episode, Meter, current_meter, fuel_left
 from astra_gym.sandbox.modules.numbers import CONTEXT
@@ -101,15 +102,30 @@ class Session:
             self._library = None
             self._dirty = False
 
-    def state(self) -> Any:
-        """The tables and plain globals of the episode, to tell whether a call changed them."""
-        names = {"tables": self._tables, "library": self._library or {}}
-        for name, (_, namespace) in self._functions.items():
-            names[name] = namespace
-        return {
-            place: {name: value for name, value in found.items() if not name.startswith("_")}
-            for place, found in names.items()
-        }
+    def unchanged(self) -> bool:
+        """Whether the tables and globals read as they did after loading (what they cannot show is not seen)."""
+        fresh = Session(self.loader)
+        fresh.episode = self.episode
+        try:
+            for name in self._functions:
+                fresh._load(name, current_meter())
+            return fresh._visible_state() == self._visible_state()
+        except (LimitExceeded, Exception):
+            return False
+
+    def _visible_state(self) -> list[tuple[str, str, str]]:
+        """(source, name, text) of every global that tool code defined or was given."""
+        meter = current_meter()
+        places = {"library": self._library or {}}
+        places.update({f"tool {name}": namespace for name, (_, namespace) in self._functions.items()})
+        found = []
+        for place, namespace in sorted(places.items()):
+            for name, value in sorted(namespace.items()):
+                if not name.startswith("_"):
+                    meter.fuel = repeat(True, self.loader.parts.limits.load_fuel)
+                    shown = (value, value.__defaults__, value.__kwdefaults__) if type(value) is FunctionType else value
+                    found.append((place, name, repr_of(shown)))
+        return found
 
     def call(self, name: str, arguments: dict[str, Any]) -> Outcome:
         """What the tool `name` gives for `arguments`, which it may not change. Never raises for what tool code does."""
