@@ -48,6 +48,10 @@ class ShardWorker:
         theirs.close()
         self.send("start", spec, count, dict(options), tuple(info_keys), mode)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, what: str, *args: Any, **kwargs: Any) -> None:
         """Ask for a method of the shard; `answer` gives what came of it."""
         try:
@@ -107,10 +111,12 @@ def serve(descriptor: int) -> None:
 
 
 def _failure(error: Exception) -> bytes:
-    """The error as a message; one that cannot be pickled is told in words."""
-    try:
-        reply = pickle.dumps(error, protocol=5)
-        pickle.loads(reply)
-    except Exception:  # noqa: BLE001 - any class may fail in its own way to be copied
-        return pickle.dumps(SandboxError(f"{type(error).__name__}: {error}"), protocol=5)
-    return reply
+    """The error as a message: itself, or the nearest of its base classes that can be copied, with the same words."""
+    for kind in (None, *type(error).__mro__[1:-1]):
+        try:
+            reply = pickle.dumps(error if kind is None else kind(str(error)), protocol=5)
+            pickle.loads(reply)
+        except Exception:  # noqa: BLE001 - any class may fail in its own way to be copied
+            continue
+        return reply
+    raise error
