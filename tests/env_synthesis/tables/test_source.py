@@ -19,6 +19,7 @@ from astra_gym.env_synthesis.sources.base import Item
 from astra_gym.env_synthesis.sources.tables import DOMAINS, TableError, TablesSource
 from astra_gym.env_synthesis.sources.tables.catalog import load_domain
 from astra_gym.env_synthesis.sources.tables.measuring import frame_statistics
+from astra_gym.env_synthesis.sources.tables.phrases import folded
 from astra_gym.env_synthesis.sources.tables.source import SCENARIOS
 from astra_gym.errors import MissingExtraError
 from astra_gym.records import canonical_json
@@ -30,7 +31,7 @@ import hashlib, itertools
 from astra_gym.env_synthesis.sources.tables import TablesSource
 source = TablesSource(seed=5, max_hops=8)
 digest = hashlib.sha256()
-for item in itertools.islice(source.items(), 96):
+for item in itertools.islice(source.items(), 64):
     digest.update(source.build(item).model_dump_json().encode())
 print(digest.hexdigest())
 """
@@ -103,7 +104,7 @@ def test_a_sub_question_never_holds_its_own_text_answer() -> None:
     for spec in two_thousand():
         for sub in spec.sub_questions:
             if sub.answer.kind == "text" and not sub.answer.choices:
-                assert str(sub.answer.value) not in sub.question.split(), (spec.id, sub)
+                assert folded(sub.answer.value) not in folded(sub.question), (spec.id, sub)
 
 
 def test_envs_earn_certificates() -> None:
@@ -173,9 +174,8 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], mess
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "periodictable", None)
-    load_domain.cache_clear()
     with pytest.raises(MissingExtraError, match=r"pip install astra-gym\[tables\]"):
-        load_domain("elements")
+        load_domain.__wrapped__("elements")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5])

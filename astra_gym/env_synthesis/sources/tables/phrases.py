@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from astra_gym.env_synthesis.sources.tables.kinds import Kind
@@ -11,6 +12,7 @@ from astra_gym.records import JSON
 
 _CARDINALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDINALS = ("zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_WORD = re.compile(r"[^\W_]+")
 _SLOT = re.compile(r"\{([a-z0-9_]+)\}")
 
 
@@ -58,3 +60,10 @@ def sentence(text: str) -> str:
     ):
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "?", "!", ":")) else f"{text}."
+
+
+def folded(text: str) -> str:
+    """Words without case and accents between single spaces, with a space at both ends."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return f" {' '.join(_WORD.findall(text.casefold()))} "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from astra_gym.env_synthesis.sources.tables.kinds import Kind
 from astra_gym.env_synthesis.sources.tables.operation import Operation, Undecided, World
+from astra_gym.env_synthesis.sources.tables.phrases import folded
 from astra_gym.records import JSON
 
 MAX_LISTED = 8
@@ -70,7 +71,8 @@ class Program:
             return value not in (0, 1, 100) and abs(value) < 1e15 and all(value != node.value for node in self.nodes)
         if isinstance(value, list):
             return 2 <= len(value) <= MAX_LISTED and all(value != node.value for node in self.nodes)
-        return value not in self.texts and value not in arguments.values()
+        own = folded(value)
+        return value not in self.texts and not any(own in folded(str(other)) for other in arguments.values())
 
     @property
     def texts(self) -> set[str]:

@@ -6,26 +6,23 @@ comparison that one argument wins whatever the other one is.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from astra_gym.env_synthesis.sources.tables.operation import Operation, Undecided
+from astra_gym.env_synthesis.sources.tables.phrases import folded
 from astra_gym.env_synthesis.sources.tables.programs import Program
 from astra_gym.perturb import perturbations
 from astra_gym.records import JSON
 from astra_gym.types import ToolCall, ToolEnvSpec
 
-_WORD = re.compile(r"[^\W_]+")
-
 
 def gives_away(program: Program, question: str, shown: Iterable[Operation]) -> bool:
     """Whether an answer of `program` can be read in the question, a literal argument or a document of `shown`."""
-    needles = {_folded(text) for node in program.nodes if not node.operation.chooses for text in _texts(node.value)}
+    needles = {folded(text) for node in program.nodes if not node.operation.chooses for text in _texts(node.value)}
     if not needles:
         return False
-    read = [_folded(question), *(_folded(str(value)) for _, value in program.literals())]
+    read = [folded(question), *(folded(str(value)) for _, value in program.literals())]
     read += [_folded_once(operation.documents) for operation in shown]
     return any(needle in text for text in read for needle in needles)
 
@@ -57,13 +54,6 @@ def _texts(value: JSON) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _folded(text: str) -> str:
-    """Words without case and accents between single spaces, with a space at both ends."""
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return f" {' '.join(_WORD.findall(text.casefold()))} "
-
-
 @lru_cache(maxsize=8192)
 def _folded_once(text: str) -> str:
-    return _folded(text)
+    return folded(text)

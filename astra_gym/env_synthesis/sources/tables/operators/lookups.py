@@ -115,7 +115,7 @@ def _reverse(tables: TableSet, table: Table, column: Column) -> Operation:
         np=(f"the {table.noun} whose {column.phrase} is {{{given.name}}}",),
         ask=(
             f"Which {table.noun} has {{{given.name}}} as its {column.phrase}?",
-            f"{{{given.name}}} is the {column.phrase} of which {table.noun}?",
+            f"The {column.phrase} {{{given.name}}} belongs to which {table.noun}?",
         ),
         needs={table.name: frozenset({column.name})},
     )
