@@ -138,6 +138,18 @@ def test_no_tool_document_tells_a_result_that_the_question_does_not_state(build)
             {("q1", "q2")},
             id="of two equal numbers one is the result, the other the question's",
         ),
+        pytest.param(
+            "Kim runs 4 laps in the morning and 3 at night. How many laps are run in two weeks and one day more?",
+            [
+                "How many laps a day? ** <<4+3=7>>7 laps",
+                "How many laps a week? ** A week has 7 days, so Kim runs 7*7 = <<7*7=49>>49 laps",
+                "How many laps in two weeks? ** 49*2 = <<49*2=98>>98 laps",
+                "How many laps with one day more? ** 98+7 = <<98+7=105>>105 laps",
+            ],
+            "105",
+            {("q1", "q2"), ("q2", "q3"), ("q3", "q4"), ("q1", "q4")},
+            id="where the units are named a number is their constant once, and a result elsewhere",
+        ),
     ],
 )
 def test_dependencies_follow_the_values(build, question, steps, final, expected):

@@ -143,13 +143,17 @@ class _Group:
                 f"the number {decimal_text(self.value)} of step {slot.step + 1} may be the result of step "
                 f"{' or '.join(str(i + 1) for i in self.producers if i < slot.step)}"
                 + (" or a number of the question" if self.value in stated_values(self.quantities) else "")
+                + (" or a constant of its units" if is_unit_constant(self.value, self.steps[slot.step].text) else "")
             )
         return ranked[0][1]
 
     def _economy(self, reading: tuple[int | None, ...]) -> float:
-        """A stated number is stated to be used, and one result seldom fills two places of one calculation."""
+        """A stated number is stated to be used; one result, or one constant, seldom stands twice in a calculation."""
         stated = any(q.value == self.value and q.form in ("plain", "money", "percent") for q in self.quantities)
         score = 2.0 if stated and None in reading else 0.0
+        taken = [slot.step for slot, up in zip(self.slots, reading, strict=True) if up is None]
+        if not stated:
+            score -= 2 * CONSTANT * (len(taken) - len(set(taken)))
         places = [(slot.step, up) for slot, up in zip(self.slots, reading, strict=True) if up is not None]
         return score - 1.5 * (len(places) - len(set(places))) - 0.25 * (len(places) - len({up for _, up in places}))
 
