@@ -19,14 +19,12 @@ from astra_gym.tool_calls import (
     Call,
     MalformedCall,
     Turn,
-    assistant_message,
     parse_turn,
     render_result_texts,
     result_text,
-    tool_messages,
+    turn_messages,
 )
 from astra_gym.types import (
-    EdgeStatus,
     Message,
     RewardBreakdown,
     StopReason,
@@ -77,7 +75,8 @@ class Episode:
         """None until `begin`."""
         self.actions: list[str] = []
         """What the model wrote so far; with the seed it determines all the rest."""
-        self._verifier = EpisodeVerifier(spec)
+        self.verifier = EpisodeVerifier(spec)
+        """What has been solved, and how the dependencies were used."""
         self._open_books()
 
     def begin(self, seed: int) -> None:
@@ -89,7 +88,7 @@ class Episode:
     def forget(self) -> None:
         """Close the books: no episode is on until `begin`."""
         self.seed = None
-        self._verifier.reset()
+        self.verifier.reset()
         self._open_books()
 
     def _open_books(self) -> None:
@@ -97,28 +96,13 @@ class Episode:
         self.stop_reason: StopReason | None = None
         self.calls = 0
         """Calls made, malformed ones included."""
-        self.breakdown = self._verifier.breakdown
+        self.breakdown = self.verifier.breakdown
         self._earned = 0.0
         self.ending: dict[str, Any] = {}
         """What the info says besides once the episode is over."""
         self._turn = _NO_TURN
         self._texts: list[str] = []
         self._first_id = 0
-
-    @property
-    def invalid_calls(self) -> int:
-        """Of the calls, those that no tool ran for."""
-        return self._verifier.invalid_calls
-
-    @property
-    def solved(self) -> tuple[str, ...]:
-        """Ids of the solved sub-questions, in the order in which they were solved."""
-        return self._verifier.solved
-
-    @property
-    def edges(self) -> dict[str, EdgeStatus]:
-        """How each dependency was used, by `"q1->q2"`."""
-        return self._verifier.edges
 
     def advance(self, action: str) -> Outcome:
         """Play one assistant turn. Raises: TypeError when `action` is no str; ResetNeeded when no episode is on."""
@@ -180,7 +164,7 @@ class Episode:
         if errors and (fault := errors.get("tool_crashed") or errors.get("internal_error")):
             self._end("infrastructure_error", infrastructure_error=fault)
             return observation, 0.0, False, True
-        verifier, turn_number = self._verifier, len(self.actions)
+        verifier, turn_number = self.verifier, len(self.actions)
         for call, result in zip(calls, results, strict=True):
             verifier.observe(call if isinstance(call, ToolCall) else None, result, turn_number)
         self.calls += len(calls)
@@ -196,7 +180,7 @@ class Episode:
 
     def _change(self, final_answer_correct: bool | None) -> float:
         """What the trajectory's reward has changed by since the last turn."""
-        self.breakdown = breakdown = self._verifier.breakdown
+        self.breakdown = breakdown = self.verifier.breakdown
         before, self._earned = self._earned, self.rules.total(breakdown, final_answer_correct)
         return self._earned - before
 
@@ -208,19 +192,19 @@ class Episode:
         """What the last turn added to the conversation; before the first turn, the question."""
         if not self.actions:
             return [{"role": "user", "content": self.spec.question}]
-        written = assistant_message(self._turn, self._first_id)
-        return [written, *tool_messages(self._turn, self._texts, self._first_id)] if self._texts else [written]
+        return turn_messages(self._turn, self._texts, self._first_id)
 
     def info(self) -> dict[str, Any]:
         """What the last turn added to the conversation, and where the episode stands."""
+        verifier, breakdown = self.verifier, self.breakdown
         info = {
             "messages": self.messages(),
             "turn": len(self.actions),
             "calls": self.calls,
-            "invalid_calls": self.invalid_calls,
-            "needed": self.breakdown.needed,
-            "solved": self.solved,
-            "breakdown": self.breakdown,
-            "edges": self.edges,
+            "invalid_calls": verifier.invalid_calls,
+            "needed": breakdown.needed,
+            "solved": verifier.solved,
+            "breakdown": breakdown,
+            "edges": verifier.edges,
         }
         return info | self.ending if self.ending else info

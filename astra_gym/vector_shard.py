@@ -19,11 +19,11 @@ from astra_gym.types import ToolEnvSpec
 COLUMNS: dict[str, Callable[[Episode], Any]] = {
     "turn": lambda episode: len(episode.actions),
     "calls": lambda episode: episode.calls,
-    "invalid_calls": lambda episode: episode.invalid_calls,
-    "needed": lambda episode: episode.breakdown.needed,
-    "solved": lambda episode: episode.solved,
+    "invalid_calls": lambda episode: episode.verifier.invalid_calls,
+    "needed": lambda episode: episode.verifier.needed,
+    "solved": lambda episode: episode.verifier.solved,
     "breakdown": lambda episode: episode.breakdown,
-    "edges": lambda episode: episode.edges,
+    "edges": lambda episode: episode.verifier.edges,
     "messages": lambda episode: episode.messages(),
 }
 """Entries that `ToolEnv`'s info always has, by key."""

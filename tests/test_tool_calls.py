@@ -21,7 +21,7 @@ from astra_gym.tool_calls import (
     render_results,
     render_turn,
     to_openai,
-    tool_messages,
+    turn_messages,
 )
 from astra_gym.types import ToolCall, ToolError, ToolResult
 
@@ -299,13 +299,12 @@ def test_content_in_parts_is_joined():
 
 def test_a_malformed_call_stays_in_the_content_and_is_answered_by_the_user():
     turn = parse_turn(f"Go. {CALL}{block('{bad}')}{CALL}")
-    message = to_openai(f"Go. {CALL}{block('{bad}')}{CALL}")
-    assert message["content"] == f"Go.\n{block('{bad}')}"
-    assert [call["id"] for call in message["tool_calls"]] == ["call_0", "call_2"]
-    answers = tool_messages(turn, ["first", "wrong", "third"])
+    said, *answers = turn_messages(turn, ["first", "wrong", "third"], first_id=5)
+    assert said["content"] == f"Go.\n{block('{bad}')}"
+    assert [call["id"] for call in said["tool_calls"]] == ["call_5", "call_7"]
     assert [(m["role"], m.get("tool_call_id"), m["content"]) for m in answers] == [
-        ("tool", "call_0", "first"),
-        ("tool", "call_2", "third"),
+        ("tool", "call_5", "first"),
+        ("tool", "call_7", "third"),
         ("user", None, "<tool_response>\nwrong\n</tool_response>"),
     ]
 

@@ -4,7 +4,7 @@ The form is that of Hermes and Qwen: any number of `<tool_call>{"name": ..., "ar
 a turn; what stands outside is content. Pure functions of their input; whether a tool exists is decided in `sandbox`.
 """
 
-from astra_gym.tool_calls.openai_form import assistant_message, from_openai, to_openai, tool_messages
+from astra_gym.tool_calls.openai_form import from_openai, to_openai, turn_messages
 from astra_gym.tool_calls.parsing import MAX_CALL_CHARS, MAX_CALLS, MAX_DEPTH, Call, MalformedCall, Turn, parse_turn
 from astra_gym.tool_calls.rendering import (
     MAX_OBSERVATION_CHARS,
@@ -25,7 +25,6 @@ __all__ = [
     "Call",
     "MalformedCall",
     "Turn",
-    "assistant_message",
     "from_openai",
     "json_text",
     "parse_turn",
@@ -36,5 +35,5 @@ __all__ = [
     "render_turn",
     "result_text",
     "to_openai",
-    "tool_messages",
+    "turn_messages",
 ]

@@ -26,34 +26,28 @@ from astra_gym.types import Message, ToolCall
 
 def to_openai(text: str, first_id: int = 0) -> Message:
     """What the model wrote, as an assistant message; its calls are `call_<first_id>`, `call_<first_id + 1>`..."""
-    return assistant_message(parse_turn(text), first_id)
+    turn = parse_turn(text)
+    return turn_messages(turn, [""] * len(turn.calls), first_id)[0]
 
 
-def assistant_message(turn: Turn, first_id: int = 0) -> Message:
-    """`to_openai` of a turn that is already parsed."""
-    content = turn.content
-    message: Message = {"role": "assistant", "content": content}
-    tool_calls: list[dict[str, Any]] = []
-    for index, call in enumerate(turn.calls, first_id):
-        if isinstance(call, ToolCall):
-            function = {"name": call.name, "arguments": json_text(call.arguments)}
-            tool_calls.append({"id": f"call_{index}", "type": "function", "function": function})
-        else:
-            content += f"\n{CALL_OPEN}{call.text}{CALL_CLOSE}" if content else f"{CALL_OPEN}{call.text}{CALL_CLOSE}"
-            message["content"] = content
-    if tool_calls:
-        message["tool_calls"] = tool_calls
-    return message
+def turn_messages(turn: Turn, texts: Sequence[str], first_id: int = 0) -> list[Message]:
+    """A turn and its answers: the assistant message, a tool message a call, one from the user for malformed calls.
 
-
-def tool_messages(turn: Turn, texts: Sequence[str], first_id: int = 0) -> list[Message]:
-    """The answers to a turn's calls (their result texts in order): tool messages, then one for what was malformed."""
-    messages: list[Message] = []
+    Args:
+        texts: the result text of each call, in order (those of malformed calls included).
+        first_id: the number of the first call in the conversation.
+    """
+    message: Message = {"role": "assistant", "content": turn.content}
+    messages = [message]
     malformed: list[str] = []
     for index, call in enumerate(turn.calls):
         if isinstance(call, ToolCall):
-            messages.append({"role": "tool", "tool_call_id": f"call_{first_id + index}", "content": texts[index]})
+            call_id = f"call_{first_id + index}"
+            function = {"name": call.name, "arguments": json_text(call.arguments)}
+            message.setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+            messages.append({"role": "tool", "tool_call_id": call_id, "content": texts[index]})
         else:
+            message["content"] = f"{message['content']}\n{CALL_OPEN}{call.text}{CALL_CLOSE}".lstrip("\n")
             malformed.append(texts[index])
     if malformed:
         messages.append({"role": "user", "content": render_result_texts(malformed)})
