@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 
+import orjson
+
 from astra_gym.errors import PolicyError, SandboxError, SpecError
 from astra_gym.gold import resolve_call, resolve_pointer
 from astra_gym.leaks import find_leaks
@@ -176,7 +178,11 @@ def _check_determinism(case: _Case) -> JSON:
             )
     for sub_id, result in zip(case.calls, case.second.run(case.program, OTHER_SEED, calls), strict=True):
         if not _solves(case.spec.by_id[sub_id], result):
-            raise _Failed("determinism", f"{sub_id!r} is answered under episode seed {SEED} but not under {OTHER_SEED}")
+            raise _Failed(
+                "determinism",
+                f"{sub_id!r} is answered under episode seed {SEED} but not under {OTHER_SEED}",
+                {"second": _bytes(result).decode()[:300]},
+            )
     return {"processes": 2, "seeds": 2}
 
 
@@ -282,7 +288,7 @@ def _solves(sub: SubQuestion, result: ToolResult) -> bool:
 
 def _bytes(result: ToolResult) -> bytes:
     error = None if result.error is None else [result.error.code, result.error.message]
-    return canonical_json([result.output, error])
+    return orjson.dumps([result.output, error])
 
 
 def _shown(case: _Case, sub: SubQuestion) -> dict[str, JSON]:

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from astra_gym.certify import Certifier
-from astra_gym.errors import SpecError
+from astra_gym.errors import SpecError, SuiteError
 from astra_gym.suite import Suite, open_suite
 from astra_gym.types import Rejected
 
@@ -46,7 +46,7 @@ def _recertify(job: tuple[Path, str]) -> Rejected | None:
     path, env_id = job
     try:
         spec = _suite(path).load(env_id)
-    except SpecError as error:
+    except (SpecError, SuiteError) as error:
         return Rejected(id=env_id, stage="read", reason=str(error))
     outcome = _certifier().certify(spec)
     return outcome if isinstance(outcome, Rejected) else None

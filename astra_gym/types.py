@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -220,6 +220,13 @@ class Decomposition(Record):
             raise ValueError(f"{self.id}: a question needs words")
         _ = self.hop_levels
         return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced, unchecked; what was derived from the graph is derived again."""
+        copied = super().model_copy(update=update, deep=deep)
+        for derived in ("by_id", "hop_levels"):
+            copied.__dict__.pop(derived, None)
+        return copied
 
     @cached_property
     def by_id(self) -> Mapping[str, SubQuestion]:

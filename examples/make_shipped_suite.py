@@ -14,6 +14,7 @@ import orjson
 from astra_gym.certify import Certifier
 from astra_gym.env_synthesis.runner import process
 from astra_gym.env_synthesis.sources.tables import tables_source
+from astra_gym.suite import write_suite
 from astra_gym.types import Rejected, ToolEnvSpec
 
 SEED = 2026
@@ -47,11 +48,10 @@ def choose() -> list[ToolEnvSpec]:
 
 
 def main(folder: Path) -> None:
+    specs = choose()
     for old in folder.glob("*-v*.json"):
         old.unlink()
-    specs = choose()
-    for spec in specs:
-        (folder / f"{spec.id}.json").write_bytes(orjson.dumps(spec.to_json(), option=SHOWN))
+    write_suite(folder, specs, overwrite=True)
     schema = ToolEnvSpec.model_json_schema()
     (folder / "schema.json").write_bytes(orjson.dumps(schema, option=SHOWN))
     size = sum(path.stat().st_size for path in folder.glob("*.json"))

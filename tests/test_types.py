@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import permutations
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,13 +211,9 @@ def test_the_content_hash_is_of_everything_but_the_certificate():
         assert FULL.model_copy(update=change).content_hash() != FULL.content_hash()
 
 
-def test_the_content_hash_ignores_the_order_of_keys():
-    assert env(data={"TABLE": {"a": "x", "b": 1}}).content_hash() == env().content_hash()
-    assert (
-        content_hash({"a": 1, "b": [1, 2]})
-        == content_hash({"b": [1, 2], "a": 1})
-        != content_hash({"a": 1, "b": [2, 1]})
-    )
+def test_the_content_hash_sees_the_order_of_a_table():
+    assert env(data={"TABLE": {"a": "x", "b": 1}}).content_hash() != env().content_hash()
+    assert len({content_hash(v) for v in ({"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}, {"a": 1, "b": [2, 1]})}) == 3
 
 
 def test_the_content_hash_is_the_same_in_every_process():
@@ -225,7 +222,7 @@ def test_the_content_hash_is_the_same_in_every_process():
     for seed in ("0", "1", "4242"):
         found = subprocess.run(
             [sys.executable, "-c", code],
-            input=canonical_json(FULL.to_json()),
+            input=orjson.dumps(FULL.to_json()),
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
