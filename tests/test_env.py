@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -583,6 +584,19 @@ def test_a_fault_of_the_sandbox_is_retried_with_the_state_as_it_was():
     assert total(steps) == pytest.approx(1.0)
 
 
+def test_a_worker_that_is_killed_is_replaced_with_the_state_as_it_was():
+    first, *others = GOLD_TURNS[STATEFUL.id]
+    with make(STATEFUL, isolation="worker") as env:
+        env.reset(seed=0)
+        earned = env.step(first)[1]
+        os.kill(env.executor._worker.pid, signal.SIGKILL)
+        for turn in others:
+            _, reward, _, _, info = env.step(turn)
+            earned += reward
+    assert earned == pytest.approx(1.0)
+    assert "infrastructure_error" not in info
+
+
 def test_a_fault_within_a_turn_runs_the_whole_turn_again():
     move = say("transfer", source="Ada", target="Bo", amount=250)
     with faulty(STATEFUL, {1: BROKEN_PIPE}) as env:
@@ -684,9 +698,9 @@ def test_gymnasiums_wrappers_work(env_id):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_gymnasiums_vector_envs_work(env_id, mode):
+def test_gymnasiums_vector_envs_work(env_id, mode, isolation):
     turns = GOLD_TURNS[env_id.removeprefix("tests/")]
-    envs = gym.make_vec(env_id, num_envs=2, vectorization_mode=mode)
+    envs = gym.make_vec(env_id, num_envs=2, vectorization_mode=mode, isolation=isolation)
     observations, infos = envs.reset(seed=0)
     question = next(spec for spec in ALL if env_id.endswith(spec.id)).question
     assert observations == (question, question)
