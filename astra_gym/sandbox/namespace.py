@@ -8,6 +8,7 @@ from __future__ import annotations
 import _strptime  # type: ignore[import-not-found] # noqa: F401 - C code imports it through a tool's frame
 import builtins
 import sys
+from types import FunctionType
 from typing import Any
 
 from astra_gym.sandbox import meter
@@ -122,6 +123,11 @@ TOOL_BUILTINS: dict[str, Any] = {
     "__name__": TOOL_MODULE,
     "__debug__": True,
 }
+
+
+for _name, _function in {**guarded.FUNCTIONS, **classes.CLASS_FUNCTIONS}.items():
+    if isinstance(_function, FunctionType):
+        _function.__name__ = _function.__qualname__ = _name  # what Python's own error messages show
 
 
 def new_namespace() -> dict[str, Any]:

@@ -14,13 +14,8 @@ from typing import Any
 
 from astra_gym.sandbox.limits import MAX_PATTERN, REGEX_STEPS
 
-try:
-    from re import _constants as c
-    from re import _parser as parser
-except ImportError:  # pragma: no cover - Python without the split of sre_parse
-    import sre_constants as c
-    import sre_parse as parser
-
+c: Any = vars(re)["_constants"]
+parser: Any = vars(re)["_parser"]
 END = -1
 """In a set of first characters: the end of the text."""
 SAMPLE = frozenset(range(256)) | frozenset(map(ord, "жЖ中あ١ \u2003–€ßıſ\U0001f600"))

@@ -146,7 +146,7 @@ class _Copy:
         raise NotJSONError(f"the tool returned a value of type {type(value).__name__}, which is not JSON")
 
 
-_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()))
+_VIEWS: Any = (type({}.keys()), type({}.values()))
 
 
 def real(value: float) -> float | str | None:

@@ -110,7 +110,7 @@ class Session:
             for name in self._functions:
                 fresh._load(name, current_meter())
             return fresh._visible_state() == self._visible_state()
-        except (LimitExceeded, Exception):
+        except (LimitExceeded, Exception):  # noqa: BLE001 - tool code is contained here
             return False
 
     def _visible_state(self) -> list[tuple[str, str, str]]:

@@ -45,6 +45,7 @@ def make_tuple(value: Any = ()) -> tuple[Any, ...]:
 def fill_set(values: list[Any]) -> set[Any]:
     """A set of `values`, built in steps between which the watchdog can act (colliding keys take quadratic time)."""
     result: set[Any] = set()
+    charge(4 * len(values))
     for start in range(0, len(values), 1024):
         part = values[start : start + 1024]
         if not compare.ATOMS.issuperset(map(type, part)):
@@ -216,8 +217,10 @@ def summed(values: Any, start: Any = 0) -> Any:
     kind = type(values)
     if type(start) is str or type(start) is bytes:
         raise TypeError("sum() can't sum strings [use ''.join(seq) instead]")
-    items = values if kind is list or kind is tuple else collect(values)
+    items = values if kind is list or kind is tuple or kind is range else collect(values)
     charge(len(items))
+    if kind is range and type(start) is int:
+        return operators.check_int(sum(items, start))
     if type(start) in _NUMBERS and _NUMBERS.issuperset(map(type, items)):
         return operators.check_int(result) if type(result := sum(items, start)) is int else result
     result = start

@@ -19,7 +19,7 @@ from astra_gym.sandbox.meter import SHIFT, charge, out, spend
 ATOMS = frozenset({int, float, str, bool, type(None), bytes})
 """Exact types that compare and hash in bounded time."""
 VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
-CONTAINERS = (list, tuple, dict, set, frozenset, deque, *VIEWS)
+CONTAINERS: Any = (list, tuple, dict, set, frozenset, deque, *VIEWS)
 MAX_DEPTH = 100
 MAX_COMPARED = 100_000
 """Nodes of a container that may be compared or hashed."""
@@ -56,7 +56,7 @@ def _children(item: Any) -> list[Any] | None:
         return [*item.keys(), *item.values()]
     if isinstance(item, CONTAINERS):
         return list(item)
-    fields = getattr(type(item), "__dataclass_fields__", None)
+    fields: Any = getattr(type(item), "__dataclass_fields__", None)
     if fields is not None:
         return [getattr(item, name, None) for name in fields]
     return None

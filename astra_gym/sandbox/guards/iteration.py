@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from astra_gym.sandbox.guards import text
-from astra_gym.sandbox.limits import FREE_SIZE, MAX_ITERATORS, MAX_LENGTH, MAX_RANGE, LimitExceeded
+from astra_gym.sandbox.limits import FREE_SIZE, MAX_ITERATORS, MAX_LENGTH, LimitExceeded
 from astra_gym.sandbox.meter import charge, current_meter, out
 
 SETS = frozenset({set, frozenset})
@@ -112,8 +112,8 @@ def collect(value: Any) -> list[Any]:
         return ordered(value)
     if kind in FLAT:
         if len(value) > FREE_SIZE:
-            if len(value) > MAX_RANGE:
-                out("range_too_large")
+            if len(value) > MAX_LENGTH:
+                out()
             charge(len(value))
         return list(value)
     items = list(islice(value, MAX_LENGTH + 1))

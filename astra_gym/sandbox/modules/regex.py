@@ -224,7 +224,8 @@ def _escape(pattern: Any) -> str:
     charge(len(pattern) * 4)
     if len(pattern) > MAX_LENGTH // 2:
         out()
-    return re.escape(pattern)
+    escaped: str = re.escape(pattern)
+    return escaped
 
 
 RE = frozen(

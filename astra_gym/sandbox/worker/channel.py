@@ -1,6 +1,6 @@
 """Messages over a local socket: one packet each while small, else a length and then pieces.
 
-To a worker go `marshal` bytes (it trusts its parent); from a worker comes JSON, never anything that could build objects.
+To a worker go `marshal` bytes (it trusts its parent); from it comes JSON, never anything that could build objects.
 """
 
 from __future__ import annotations
