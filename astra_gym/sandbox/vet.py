@@ -110,6 +110,7 @@ class VetStore:
             os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _check_owner(self._file)
         connection = sqlite3.connect(self._file, timeout=WAIT_S, isolation_level="IMMEDIATE")
+        connection.execute("PRAGMA synchronous=OFF")  # a record lost with the power only means: not vetted
         connection.execute(_SCHEMA)
         return connection
 
