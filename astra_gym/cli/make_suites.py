@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astra_gym.cli.output import console, print_json, print_table, progress_bar
+from astra_gym.cli.output import console, errors, print_json, print_table, progress_bar
 from astra_gym.records import JSON
 
 if TYPE_CHECKING:
@@ -200,10 +200,12 @@ def synthesize_tables(
     json: AsJson = False,
 ) -> None:
     """Envs from real tables: exact answers by query programs, no LLM, no network."""
-    from astra_gym.env_synthesis.sources.tables import TablesSource, tables_source
+    from astra_gym.env_synthesis.sources.tables import TablesSource, summary, tables_source
 
     if min_hops > max_hops:
         raise typer.BadParameter(f"--min-hops {min_hops} is above --max-hops {max_hops}")
     made: TablesSource = tables_source(source, description=description, seed=seed, min_hops=min_hops, max_hops=max_hops)
+    for own in made.tables.values():
+        errors.print(summary(own.description), markup=False)
     target = output or Path(f"tables-n{n}-seed{seed}.jsonl")
     run_and_show(made, target, made.config(), total=n, limit=n, workers=workers, overwrite=overwrite, json=json)

@@ -30,6 +30,8 @@ from astra_gym.types import Rejected, ToolEnvSpec
 
 Progress = Callable[["RunReport"], None]
 _IN_FLIGHT_PER_WORKER = 8
+_PATIENCE = 30
+"""An endless source is taken to have no more to give once it has had so many items (and 900 more) rejected for each kept."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ def run(
 
     Args:
         config: what determines the items (input file hashes, seed, options); a resumed run must have the same.
-        limit: stop once this many envs are kept; needed when the source is endless.
+        limit: stop once this many envs are kept, or when hardly anything new comes; needed when the source is endless.
         workers: processes; default: one a core. One runs in this process. The output does not depend on it.
         overwrite: start again although `output` holds something.
 
@@ -119,6 +121,8 @@ def _work(
             progress(report)
         if limit is not None and report.kept >= limit:
             return True
+        if limit is not None and report.rejected > _PATIENCE * (report.kept + _PATIENCE):
+            return False
     return limit is None
 
 
