@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 from gymnasium.error import ClosedEnvironmentError
@@ -20,13 +20,11 @@ from astra_gym.episode import Episode, Outcome, Rules
 from astra_gym.errors import SandboxError
 from astra_gym.records import JSON
 from astra_gym.reward import RewardKind
-from astra_gym.sandbox import Program, ToolExecutor, make_executor
+from astra_gym.sandbox import Isolation, Program, ToolExecutor, make_executor
 from astra_gym.spaces import ToolCallSpace, UnicodeText
 from astra_gym.spec_loading import load_spec
 from astra_gym.tool_calls import MAX_OBSERVATION_CHARS
 from astra_gym.types import ToolEnvSpec
-
-Isolation = Literal["auto", "inprocess", "worker", "require-os"]
 
 
 class ToolEnv(gym.Env[str, str]):

@@ -22,7 +22,7 @@ from astra_gym.env import ToolEnv
 from astra_gym.spec_loading import load_spec
 from astra_gym.types import ToolEnvSpec
 from astra_gym.vector_shard import COLUMNS, COUNTS, ENDINGS, Batch, Shard
-from astra_gym.vector_worker import ShardWorker, WorkerGoneError
+from astra_gym.vector_worker import ShardWorker, WorkerGoneError, request
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -88,8 +88,7 @@ class ToolVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Array]):
         self._workers = [self._make_shard.apart(part.stop - part.start) for part in self._parts]
         self._finalizer = weakref.finalize(self, _close_all, self._workers)
         try:
-            if gone := [answer for answer in self._answers() if answer is not None]:
-                raise gone[0]
+            _checked([worker.answer() for worker in self._workers], gone=True)
         except BaseException:
             self._finalizer()
             raise
@@ -143,11 +142,7 @@ class ToolVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Array]):
         self._check_open()
         if self._local is not None:
             return tuple(self._local.call(name, *args, **kwargs))
-        for worker in self._workers:
-            worker.send("call", name, *args, **kwargs)
-        answers = self._answers()
-        if gone := [answer for answer in answers if isinstance(answer, WorkerGoneError)]:
-            raise gone[0]
+        answers = _checked(self._ask([request("call", name, *args, **kwargs)] * len(self._workers)), gone=True)
         return tuple(value for answer in answers for value in answer)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
@@ -172,23 +167,22 @@ class ToolVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Array]):
         """Call a method of every shard with its part of each column, all at a time, and join what they give back."""
         if self._local is not None:
             return cast("Batch", getattr(self._local, method)(*columns))
-        for worker, part in zip(self._workers, self._parts, strict=True):
-            worker.send(method, *(column[part] for column in columns))
-        answers = self._answers()
+        answers = self._ask([request(method, *(column[part] for column in columns)) for part in self._parts])
         return Batch.joined(
             [self._replace(i, a) if isinstance(a, WorkerGoneError) else a for i, a in enumerate(answers)]
         )
 
-    def _answers(self) -> list[Any]:
-        """What each worker answers, or the `WorkerGoneError` of one that is gone. Raises: what a worker raised.
-
-        All are heard before anything is raised, so that the next answer belongs to the next question.
-        """
-        answers = [worker.answer() for worker in self._workers]
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, WorkerGoneError):
-                raise answer
-        return answers
+    def _ask(self, requests: Sequence[bytes]) -> list[Any]:
+        """What each worker answers, or the `WorkerGoneError` of one that is gone. Raises: what a worker raised."""
+        try:
+            for worker, asked in zip(self._workers, requests, strict=True):
+                worker.send(asked)
+            answers = [worker.answer() for worker in self._workers]
+        except BaseException:  # such as Ctrl-C: what is still to come must not be taken for the next answer
+            for worker in self._workers:
+                worker.kill()
+            raise
+        return _checked(answers)
 
     def _replace(self, index: int, error: WorkerGoneError) -> Batch:
         """Start a new process for the envs of one that is gone; they report the fault."""
@@ -196,11 +190,9 @@ class ToolVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Array]):
         self._workers[index].close()
         self._workers[index] = worker = self._make_shard.apart(count)
         seeds = [int(seed) for seed in self.np_random.integers(2**31, size=count)]
-        worker.send("begin_after_fault", seeds, str(error))
-        for answer in (worker.answer(), worker.answer()):
-            if isinstance(answer, Exception):
-                raise answer
-        return cast("Batch", answer)
+        worker.send(request("begin_after_fault", seeds, str(error)))
+        _, batch = _checked([worker.answer(), worker.answer()], gone=True)
+        return cast("Batch", batch)
 
     def _infos(self, batch: Batch, mask: Sequence[bool]) -> dict[str, Any]:
         """Gymnasium's form: under each key an array of shape (num_envs,), under `_key` which envs have it."""
@@ -253,6 +245,14 @@ def _reset_mask(options: Mapping[str, Any] | None, num_envs: int) -> list[bool]:
             f"reset_mask must be a bool array of shape ({num_envs},) with one True or more, found {mask!r}"
         )
     return [bool(chosen) for chosen in mask]
+
+
+def _checked(answers: list[Any], *, gone: bool = False) -> list[Any]:
+    """The answers. Raises: the first that is an exception; a `WorkerGoneError` only when `gone`."""
+    for answer in answers:
+        if isinstance(answer, Exception) and (gone or not isinstance(answer, WorkerGoneError)):
+            raise answer
+    return answers
 
 
 def _objects(values: Sequence[Any], mask: Sequence[bool]) -> Array:

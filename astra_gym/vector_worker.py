@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -22,7 +23,12 @@ from astra_gym.types import ToolEnvSpec
 from astra_gym.vector_shard import Shard
 
 CLOSE_TIMEOUT_S = 5.0
-_GONE = (EOFError, ConnectionError)
+_GONE = (EOFError, OSError)
+
+
+def request(what: str, *args: Any, **kwargs: Any) -> bytes:
+    """A call of a method of `Shard`, as a message."""
+    return pickle.dumps((what, args, kwargs), protocol=5)
 
 
 class WorkerGoneError(SandboxError):
@@ -46,18 +52,16 @@ class ShardWorker:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        self.send("start", spec, count, dict(options), tuple(info_keys), mode)
+        self.send(request("start", spec, count, dict(options), tuple(info_keys), mode))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, what: str, *args: Any, **kwargs: Any) -> None:
-        """Ask for a method of the shard; `answer` gives what came of it."""
-        try:
-            self._connection.send_bytes(pickle.dumps((what, args, kwargs), protocol=5))
-        except _GONE:
-            return  # then there is no answer either, and `answer` says so
+    def send(self, asked: bytes) -> None:
+        """Ask for what a `request` says; `answer` gives what came of it."""
+        with suppress(*_GONE):  # then there is no answer either, and `answer` says so
+            self._connection.send_bytes(asked)
 
     def answer(self) -> Any:
         """What the oldest method asked for returned, or raised (the exception is returned, not raised).
@@ -75,6 +79,11 @@ class ShardWorker:
         except subprocess.TimeoutExpired:
             return f"worker process {self._process.pid} of the vector env stopped answering"
         return f"worker process {self._process.pid} of the vector env died with status {code}"
+
+    def kill(self) -> None:
+        """End the process now, with whatever it had to say."""
+        self._process.kill()
+        self._connection.close()
 
     def close(self) -> None:
         """Let the process end: it does when nobody listens any more. May be called again."""

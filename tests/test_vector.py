@@ -266,6 +266,31 @@ def test_a_worker_that_dies_takes_only_its_own_episodes_along(mode):
     envs.close()
 
 
+def test_an_interrupted_step_is_not_answered_later():
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    envs = make(num_envs=4, num_workers=2)
+    envs.reset(seed=0)
+    os.kill(worker_pids(envs)[1], signal.SIGSTOP)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            envs.step((FILM,) * 4)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    _, rewards, _, truncations, infos = envs.step((PERSON,) * 4)
+    assert (rewards.tolist(), truncations.tolist()) == ([0.0] * 4, [True] * 4)
+    assert set(infos["stop_reason"]) == {"infrastructure_error"}
+    envs.step((FILM,) * 4)
+    assert envs.step((FILM,) * 4)[1].tolist() == [0.5] * 4
+    with pytest.raises(AttributeError, match="pickle"):
+        envs.call("advance", lambda: None)
+    assert envs.step((PERSON,) * 4)[1].tolist() == pytest.approx([0.3] * 4)
+    envs.close()
+
+
 def test_closing_ends_its_processes_and_no_others():
     bystander = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     envs, others = make(num_workers=2), make(num_workers=1)
