@@ -25,6 +25,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first so m
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default one a core. Does not change the output.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start again although the output holds something.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="List unreadable lines as rejected instead of stopping.")]
+Version = Annotated[str | None, typer.Option("--data-version", help="Release or commit of the data, for provenance.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Prefix = Annotated[str | None, typer.Option(help="Start of every env name; default from the file name.")]
 
@@ -35,6 +36,7 @@ def import_gsm8k(
     output: Output,
     limit: Limit = None,
     prefix: Prefix = None,
+    version: Version = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
     skip_bad: SkipBad = False,
@@ -43,7 +45,7 @@ def import_gsm8k(
     """GSM8K (socratic or plain): each calculation becomes a named arithmetic tool."""
     from astra_gym.env_synthesis.sources.gsm8k import Gsm8kSource
 
-    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "skip_bad": skip_bad}
+    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "version": version, "skip_bad": skip_bad}
     _run_import(Gsm8kSource(file, **options), file, output, options, workers, overwrite, json)
 
 
@@ -53,6 +55,7 @@ def import_two_wiki(
     output: Output,
     limit: Limit = None,
     prefix: Prefix = None,
+    version: Version = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
     skip_bad: SkipBad = False,
@@ -61,7 +64,7 @@ def import_two_wiki(
     """2WikiMultihopQA with evidence triples: each relation becomes a look-up tool."""
     from astra_gym.env_synthesis.sources.two_wiki import TwoWikiSource
 
-    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "skip_bad": skip_bad}
+    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "version": version, "skip_bad": skip_bad}
     _run_import(TwoWikiSource(file, **options), file, output, options, workers, overwrite, json)
 
 
@@ -71,6 +74,7 @@ def import_musique(
     output: Output,
     limit: Limit = None,
     prefix: Prefix = None,
+    version: Version = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
     skip_bad: SkipBad = False,
@@ -79,7 +83,7 @@ def import_musique(
     """MuSiQue: each single-hop question of the decomposition becomes a look-up tool."""
     from astra_gym.env_synthesis.sources.musique import MusiqueSource
 
-    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "skip_bad": skip_bad}
+    options: dict[str, Any] = {"limit": limit, "prefix": prefix, "version": version, "skip_bad": skip_bad}
     _run_import(MusiqueSource(file, **options), file, output, options, workers, overwrite, json)
 
 

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from astra_gym.records import JSON
 
-console = Console(highlight=False)
+_WIDTH_IN_A_FILE = 120
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE)
 errors = Console(stderr=True, highlight=False)
 
 

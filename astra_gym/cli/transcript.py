@@ -45,7 +45,8 @@ def show_trajectory(trajectory: Trajectory, *, skip_question: bool = False) -> N
     console.print(
         f"{'F1':>9}  [bold]{counts.f1:.3f}[/]  recall {counts.recall:.3f}, precision {counts.precision:.3f}: "
         f"{counts.solved} of {counts.needed} sub-questions solved with {counts.calls} calls"
-        + (f"; dependencies {_edges(trajectory)}" if trajectory.edges else "")
+        + (f"; dependencies {_edges(trajectory)}" if trajectory.edges else ""),
+        soft_wrap=True,
     )
     if trajectory.final_answer_correct is not None:
         console.print(f"{'final':>9}  {'correct' if trajectory.final_answer_correct else 'not correct'}")

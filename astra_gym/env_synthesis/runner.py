@@ -31,7 +31,7 @@ from astra_gym.types import Rejected, ToolEnvSpec
 Progress = Callable[["RunReport"], None]
 _IN_FLIGHT_PER_WORKER = 8
 _PATIENCE = 30
-"""An endless source is taken to have no more to give once it has had so many items (and 900 more) rejected for each kept."""
+"""An endless source has no more to give once so many items (and 900 more) were rejected for each one kept."""
 
 
 @dataclass

@@ -51,7 +51,7 @@ def test_a_bad_line_is_named_by_file_and_number(write, bad, found):
     path = write(b'{"a":1}\n\n' + bad + b'\n{"a":2}\n')
     with pytest.raises(SuiteError) as error:
         list(read_lines(path))
-    assert "records.jsonl: line 3: expected a JSON object, found" in str(error.value)
+    assert "records.jsonl:3: expected a JSON object, found" in str(error.value)
     assert found in str(error.value)
 
 

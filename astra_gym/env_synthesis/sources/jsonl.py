@@ -53,7 +53,7 @@ def read_lines(path: Path, *, skip_bad: bool = False) -> Iterator[Line]:
             for line in lines:
                 if line.problem is not None and not skip_bad:
                     raise SuiteError(
-                        f"{path}: line {line.number}: {line.problem}; skip_bad=True passes over such lines"
+                        f"{path}:{line.number}: {line.problem}; skip_bad=True (--skip-bad) passes over such lines"
                     )
                 yield line
     except OSError as error:
@@ -70,7 +70,7 @@ def record_items(path: Path, prefix: str, *, skip_bad: bool, limit: int | None) 
         if line.problem is None:
             yield Item(item_id, {"line": line.number, "record": line.record})
         else:
-            yield Rejected(id=item_id, stage="read", reason=f"{path.name}: line {line.number}: {line.problem}")
+            yield Rejected(id=item_id, stage="read", reason=f"{path.name}:{line.number}: {line.problem}")
 
 
 def stem_prefix(door: str, path: Path, *, drop: Sequence[str] = ()) -> str:
