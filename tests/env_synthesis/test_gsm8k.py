@@ -279,5 +279,5 @@ def test_the_door_is_the_same_on_every_run_and_can_be_pickled(tmp_path):
     assert source.build(item) == copied.build(item)
     assert source.build(item).id == "mine-00000-v0"
     assert source.build(item).provenance.version == "abc"
-    with pytest.raises(SuiteError, match="line 2"):
+    with pytest.raises(SuiteError, match="jsonl:2:"):
         list(Gsm8kSource(path).items())

@@ -61,7 +61,7 @@ def test_with_skip_bad_a_bad_line_is_a_rejected_in_its_place(write):
     assert first == Item("set-00000-v0", {"line": 1, "record": {"a": 1}})
     assert isinstance(bad, Rejected)
     assert (bad.id, bad.stage) == ("set-00001-v0", "read")
-    assert "line 2" in bad.reason
+    assert "jsonl:2:" in bad.reason
     assert last == Item("set-00002-v0", {"line": 3, "record": {"a": 2}})
 
 
