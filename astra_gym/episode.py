@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.error import ResetNeeded
 
 from astra_gym.errors import SandboxError
-from astra_gym.reward import RewardKind, check_reward_options, trajectory_reward
+from astra_gym.reward import RewardKind, check_reward_options, reward_of_counts
 from astra_gym.sandbox import ToolExecutor
 from astra_gym.tool_calls import (
     Call,
@@ -60,7 +60,7 @@ class Rules:
 
     def total(self, breakdown: RewardBreakdown, final_answer_correct: bool | None) -> float:
         """The reward of a trajectory with these counts, in [0, 1]."""
-        return trajectory_reward(breakdown, self.reward, self.beta, self.final_answer_weight, final_answer_correct)
+        return reward_of_counts(breakdown, self.reward, self.beta, self.final_answer_weight, final_answer_correct)
 
 
 class Episode:

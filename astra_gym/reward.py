@@ -46,6 +46,17 @@ def trajectory_reward(
     Raises: ValueError for options out of range (see `check_reward_options`).
     """
     check_reward_options(kind, beta, final_answer_weight)
+    return reward_of_counts(breakdown, kind, beta, final_answer_weight, final_answer_correct)
+
+
+def reward_of_counts(
+    breakdown: RewardBreakdown,
+    kind: RewardKind,
+    beta: float,
+    final_answer_weight: float,
+    final_answer_correct: bool | None,
+) -> float:
+    """`trajectory_reward` for options that were checked before: on the path of every step."""
     needed, solved, calls = breakdown.needed, breakdown.solved, breakdown.calls
     if not solved:
         score = 0.0

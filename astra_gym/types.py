@@ -377,7 +377,7 @@ class RewardBreakdown:
     """Tool calls that count: malformed ones included, those excused by an injected fault not."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.solved <= min(self.needed, self.calls) or self.needed < 1:
+        if not 0 <= self.solved <= self.needed or self.solved > self.calls or self.needed < 1:
             raise ValueError(f"expected needed >= 1 and 0 <= solved <= min(needed, calls), found {self}")
 
     @property

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from astra_gym.cli.output import console, errors, print_json, print_table, progress_bar
 
+Isolation: TypeAlias = Literal["auto", "inprocess", "worker", "require-os"]
 SuiteArgument = Annotated[Path | None, typer.Argument(help="Suite file or folder; default: the shipped suite.")]
 SuiteOption = Annotated[Path | None, typer.Option("--suite", help="Also register this suite file or folder.")]
 Namespace = Annotated[str, typer.Option(help="Namespace for the ids of --suite.")]
-Isolation = Annotated[str, typer.Option(help="auto, inprocess, worker or require-os.")]
+IsolationOption = Annotated[Isolation, typer.Option(help="Where tools run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without the lines that cannot be read.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")]
@@ -78,7 +79,7 @@ def play(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     suite: SuiteOption = None,
     namespace: Namespace = "mine",
-    isolation: Isolation = "auto",
+    isolation: IsolationOption = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Append the trajectory to this JSONL.")] = None,
     json: AsJson = False,
 ) -> None:
@@ -109,7 +110,7 @@ def eval_(
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint of openai:NAME.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many envs.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    isolation: Isolation = "auto",
+    isolation: IsolationOption = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the trajectories as JSONL.")] = None,
     json: AsJson = False,
 ) -> None:
