@@ -10,7 +10,7 @@ may do in `sandbox`. Answers to weaknesses W15 to W20 of the published pipeline 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -189,35 +189,40 @@ def _check_determinism(case: _Case) -> JSON:
 def _check_sensitivity(case: _Case) -> JSON:
     """Each required argument matters: some change of it, alone, loses the answer. An echo of an argument is refused."""
     evidence: dict[str, str] = {}
+    tools = {tool.name: tool for tool in case.spec.tools}
+    tried = {
+        sub.id: perturbations(case.spec, tools[case.calls[sub.id].name], case.calls[sub.id]) for sub in case.spec.needed
+    }
+    outcomes = _alone(case, {key: [trial.call for trial in trials] for key, trials in tried.items()})
     for sub in case.spec.needed:
-        call = case.calls[sub.id]
-        tool = next(tool for tool in case.spec.tools if tool.name == call.name)
-        trials = perturbations(case.spec, tool, call)
-        results = _alone(case, sub, [trial.call for trial in trials])
+        call, trials, results = case.calls[sub.id], tried[sub.id], outcomes[sub.id]
         for name in dict.fromkeys(trial.argument for trial in trials):
             own = [result for trial, result in zip(trials, results, strict=True) if trial.argument == name]
             lost = sum(not _solves(sub, result) for result in own)
             evidence[f"{sub.id}.{name}"] = f"{lost}/{len(own)}"
             if not lost:
-                raise _Failed(
-                    "sensitivity",
-                    f"{call.name} gives the answer of {sub.id!r} whatever {name!r} is",
-                    {
-                        **_shown(case, sub),
-                        "tried": [_clip(t.call.arguments[name]) for t in trials if t.argument == name],
-                    },
-                )
+                values = [_clip(trial.call.arguments[name]) for trial in trials if trial.argument == name]
+                reason = f"{call.name} gives the answer of {sub.id!r} whatever {name!r} is"
+                raise _Failed("sensitivity", reason, {**_shown(case, sub), "tried": values})
         if echo := _echoed(sub, call, trials, results):
             raise _Failed("sensitivity", f"{call.name} only gives back its argument {echo!r}", _shown(case, sub))
     return evidence
 
 
-def _alone(case: _Case, sub: SubQuestion, calls: Sequence[ToolCall]) -> list[ToolResult]:
-    """Each call in its own fresh episode, after the gold calls that `sub` depends on have been made."""
-    before = [case.calls[key] for key in case.calls if key in _upstream(case.spec, sub)]
+def _alone(case: _Case, asked: Mapping[str, Sequence[ToolCall]]) -> dict[str, list[ToolResult]]:
+    """By sub-question: the result of each call made alone, after the gold calls that the sub-question depends on.
+
+    Where no call leaves anything behind, all go in one episode: nothing can be told apart.
+    """
     if case.program.stateless:
-        return case.first.run(case.program, SEED, calls) if calls else []
-    return [case.first.run(case.program, SEED, [*before, call])[-1] for call in calls]
+        results = iter(case.first.run(case.program, SEED, [call for calls in asked.values() for call in calls]))
+        return {key: [next(results) for _ in calls] for key, calls in asked.items()}
+    alone: dict[str, list[ToolResult]] = {}
+    for key, calls in asked.items():
+        upstream = _upstream(case.spec, case.spec.by_id[key])
+        before = [case.calls[other] for other in case.calls if other in upstream]
+        alone[key] = [case.first.run(case.program, SEED, [*before, call])[-1] for call in calls]
+    return alone
 
 
 def _upstream(spec: ToolEnvSpec, sub: SubQuestion) -> set[str]:
@@ -261,11 +266,12 @@ def _check_other_tools(case: _Case) -> JSON:
     """No tool outside the gold path solves a sub-question when it is given the gold arguments."""
     gold = {call.name for call in case.calls.values()}
     others = [tool.name for tool in case.spec.tools if tool.name not in gold]
-    for sub in case.spec.needed:
-        calls = [ToolCall(name, case.calls[sub.id].arguments) for name in others]
-        for call, result in zip(calls, _alone(case, sub, calls), strict=True):
+    asked = {key: [ToolCall(name, call.arguments) for name in others] for key, call in case.calls.items()}
+    for key, results in _alone(case, asked).items():
+        sub = case.spec.by_id[key]
+        for name, result in zip(others, results, strict=True):
             if _solves(sub, result):
-                raise _Failed("other_tools", f"{call.name} also answers {sub.id!r}", _shown(case, sub))
+                raise _Failed("other_tools", f"{name} also answers {key!r}", _shown(case, sub))
     return {"tried": others}
 
 

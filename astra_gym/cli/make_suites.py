@@ -198,7 +198,7 @@ def synthesize_tables(
         typer.Option(exists=True, dir_okay=False, help="For your own table: a TOML file with keys, units, relations."),
     ] = None,
     min_hops: Annotated[int, typer.Option(min=1, max=8)] = 1,
-    max_hops: Annotated[int, typer.Option(min=1, max=8)] = 6,
+    max_hops: Annotated[int, typer.Option(min=1, max=8)] = 8,
     workers: Workers = None,
     overwrite: Overwrite = False,
     json: AsJson = False,
