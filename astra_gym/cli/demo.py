@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from astra_gym.cli.output import console, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from astra_gym.cli.transcript import Played
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,14 +27,13 @@ def demo(
 ) -> None:
     """Make fresh envs from real tables, certify them, and play them with a perfect and with a random policy."""
     from astra_gym.cli.make_suites import run_and_show
-    from astra_gym.cli.transcript import Played, show_trajectory
+    from astra_gym.cli.transcript import show_trajectory
     from astra_gym.env import ToolEnv
     from astra_gym.env_synthesis.sources.tables import tables_source
     from astra_gym.models import OracleModel, RandomModel
     from astra_gym.registration import register_suite
     from astra_gym.rollout import rollout
     from astra_gym.suite import open_suite
-    from astra_gym.summary import summarize
 
     console.rule("[bold]1. Real tables become certified environments", align="left")
     source = tables_source(None, seed=seed)
@@ -48,17 +50,8 @@ def demo(
                     trajectories.append((spec, rollout(env, model, seed=seed)))
                 bar.at(done)
         played[model.name] = trajectories
-    rows = []
-    for domain in sorted({spec.domain for spec in specs}):
-        for hops in sorted({spec.hops for spec in specs if spec.domain == domain}):
-            group = [i for i, spec in enumerate(specs) if (spec.domain, spec.hops) == (domain, hops)]
-            row: list[object] = [domain, hops, len(group)]
-            for pairs in played.values():
-                summary = summarize([pairs[i][1] for i in group])
-                row += [summary.f1, summary.solve_rate, summary.calls]
-            rows.append(row)
-    columns = [f"{name} {what}" for name in played for what in ("F1", "solved", "calls")]
-    print_table("mean F1, share solved entirely, calls an episode", ["domain", "hops", "envs", *columns], rows)
+    for title, key in (("domain", "domain"), ("hops", "hops"), ("scenario", "scenario_type")):
+        _compare(title, key, played)
 
     console.rule("[bold]3. One episode to read", align="left")
     best = max(
@@ -69,3 +62,19 @@ def demo(
     console.rule("[bold]Now you", align="left")
     console.print(f"astra play {ids[0]} --suite {output} --namespace demo    play one yourself", soft_wrap=True)
     console.print("astra list                                               the envs that are shipped", soft_wrap=True)
+
+
+def _compare(title: str, key: str, played: dict[str, Played]) -> None:
+    """The models side by side, by one property of the envs."""
+    from astra_gym.summary import summarize
+
+    groups = sorted({getattr(spec, key) for pairs in played.values() for spec, _ in pairs})
+    rows = []
+    for group in groups:
+        row: list[object] = [group]
+        for pairs in played.values():
+            summary = summarize([trajectory for spec, trajectory in pairs if getattr(spec, key) == group])
+            row += [summary.f1, summary.solve_rate, summary.calls]
+        rows.append([*row[:1], summary.episodes, *row[1:]])
+    columns = [f"{name} {what}" for name in played for what in ("F1", "solved", "calls")]
+    print_table(f"mean F1, share solved entirely and calls an episode, by {title}", [title, "envs", *columns], rows)

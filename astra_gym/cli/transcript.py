@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 from rich.markup import escape
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from astra_gym.cli.output import console, print_table
@@ -16,7 +16,7 @@ from astra_gym.tool_calls import parse_turn
 from astra_gym.types import ToolCall, ToolEnvSpec, Trajectory
 
 Played = Sequence[tuple[ToolEnvSpec, Trajectory]]
-_WIDE = 600
+_LONGEST = 1000
 
 
 def show_trajectory(trajectory: Trajectory, *, skip_question: bool = False) -> None:
@@ -55,10 +55,12 @@ def show_trajectory(trajectory: Trajectory, *, skip_question: bool = False) -> N
 
 
 def _say(who: str, text: str, style: str) -> None:
-    shown = text if len(text) <= _WIDE else text[:_WIDE] + f"… ({len(text):,} characters)"
-    line = Text(f"{who:>9}  ", style="dim")
-    line.append(shown, style=style)
-    console.print(Padding(line, 0), soft_wrap=True)
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + f"… ({len(text):,} characters)"
+    line = Table.grid(padding=(0, 2))
+    line.add_column(width=9, justify="right", style="dim")
+    line.add_column(overflow="fold", style=style)
+    line.add_row(who, Text(shown))
+    console.print(line)
 
 
 def _edges(trajectory: Trajectory) -> str:
