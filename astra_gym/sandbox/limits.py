@@ -16,7 +16,7 @@ MAX_RANGE = 1_000_000
 MAX_DIGITS = 4_300
 """Digits of an integer read from or written as text (CPython's own default)."""
 MAX_DECIMAL_DIGITS = 4_000
-MAX_DECIMAL_PRECISION = 1_000
+MAX_DECIMAL_PRECISION = 500
 MAX_FORMAT_WIDTH = 9_999
 MAX_FRAMES = 120
 """Depth of recursive tool functions."""
@@ -33,7 +33,7 @@ MAX_RESULT_NODES = 20_000
 MAX_RESULT_BYTES = 65_536
 MAX_RESULT_DEPTH = 32
 MAX_ERROR_TEXT = 300
-FREE_SIZE = 512
+FREE_SIZE = 128
 """Values up to this size cost nothing extra; larger ones cost one unit of fuel per `SIZE_PER_FUEL`."""
 SIZE_PER_FUEL = 32
 

@@ -21,7 +21,7 @@ DEFAULT_LIMITS = Limits()
 class Episode:
     """What a tool can see of the world in one episode: the frozen instant and the seeded random numbers."""
 
-    __slots__ = ("clock", "growth_bytes", "rng", "seed_text", "wall_s")
+    __slots__ = ("clock", "growth_bytes", "patterns", "rng", "seed_text", "wall_s")
 
     def __init__(self, clock: str, seed_text: str, limits: Limits = DEFAULT_LIMITS) -> None:
         self.clock = clock
@@ -29,6 +29,8 @@ class Episode:
         self.wall_s = limits.wall_s
         self.growth_bytes = limits.growth_bytes
         self.rng: Random | None = None
+        self.patterns: set[tuple[str, int]] = set()
+        """Regular expressions that the episode has paid for."""
 
     def random(self) -> Random:
         """The episode's generator, made on first use."""
@@ -40,7 +42,7 @@ class Episode:
 class Meter:
     """One thread's slot; the watchdog reads it from its own thread."""
 
-    __slots__ = ("__weakref__", "depth", "episode", "fuel", "idle", "posted", "sequence", "thread_id", "tripped")
+    __slots__ = ("__weakref__", "depth", "episode", "fuel", "idle", "posted", "sequence", "thread_id", "tripped_at")
 
     def __init__(self) -> None:
         self.fuel: repeat[bool] = repeat(True, 0)
@@ -51,8 +53,10 @@ class Meter:
         self.thread_id = threading.get_ident()
         self.idle = True
         """Whether the watchdog does not look at this meter."""
-        self.tripped = False
+        self.tripped_at = 0
+        """The call (by its `sequence`) that the watchdog stopped last."""
         self.posted = False
+        """Whether the watchdog is done with stopping it."""
 
 
 class _Meters(threading.local):

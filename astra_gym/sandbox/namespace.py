@@ -108,6 +108,8 @@ GUARDS: dict[str, Any] = {
     "_field_": text.field,
     "_converted_": text.format_converted,
     **{f"_native_{name}_": getattr(builtins, name) for name in ("any", "all", "sum")},
+    "_op_USub_": operators.negative,
+    "_op_UAdd_": operators.positive,
     **{f"_op_{name}_": function for name, function in operators.BINARY.items()},
     **{f"_m_{name}_": function for name, function in methods.REPLACED.items()},
     **{f"_real_{kind.__name__}_": kind for kind in (str, list, tuple, set, frozenset, dict, bytes, int, float, bool)},

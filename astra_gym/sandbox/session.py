@@ -142,20 +142,20 @@ class Session:
         host_context = decimal.getcontext() if self.loader.uses_decimal else None
         if meter.idle:
             wake(meter)
-        meter.sequence += 1
+        meter.sequence = sequence = meter.sequence + 1
         try:
             try:
                 if host_context is not None:
                     decimal.setcontext(CONTEXT.copy())
                 outcome = self._run(name, arguments, meter)
             finally:
-                meter.sequence += 1
+                meter.sequence = sequence + 1
                 if host_context is not None:
                     decimal.setcontext(host_context)
-                if meter.tripped:
+                if meter.tripped_at == sequence:
                     settle(meter)
         except WatchdogTrip:  # it arrived while the call was ending
-            meter.sequence += meter.sequence & 1
+            meter.sequence = sequence + 1
             if host_context is not None:
                 decimal.setcontext(host_context)
             settle(meter)
@@ -206,7 +206,7 @@ class Session:
 
     def _failure(self, error: BaseException, meter: Meter) -> Outcome:
         """What the model is told of an exception. Raises what is not the tool's (a real Ctrl-C)."""
-        if isinstance(error, WatchdogTrip) or meter.tripped:
+        if isinstance(error, WatchdogTrip) or meter.tripped_at == meter.sequence:
             return False, ("tool_timeout", LIMIT_TEXT["time_or_memory"])
         if isinstance(error, LimitExceeded):
             return limit_outcome(error.code)

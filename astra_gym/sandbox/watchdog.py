@@ -109,14 +109,14 @@ class Watchdog:
             spent = thread_seconds(meter.thread_id) - watch.seconds
             grown = resident_bytes() - watch.memory
             episode = meter.episode
-            if (spent > episode.wall_s / 2 or grown > episode.growth_bytes) and not meter.tripped:
+            if (spent > episode.wall_s / 2 or grown > episode.growth_bytes) and meter.tripped_at != sequence:
                 trip(meter, sequence)
 
 
 def trip(meter: Meter, sequence: int) -> None:
     """Stop the call `sequence` on this meter, if it still runs."""
     meter.posted = False
-    meter.tripped = True
+    meter.tripped_at = sequence
     if meter.sequence == sequence:
         deque(meter.fuel, 0)
         _raise_in(meter.thread_id)
@@ -133,8 +133,6 @@ def settle(meter: Meter) -> None:
         while not meter.posted:
             time.sleep(0.001)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(meter.thread_id), None)
-    with suppress(WatchdogTrip):
-        meter.tripped = False
 
 
 _watchdog = Watchdog()
@@ -150,7 +148,6 @@ def _after_fork() -> None:
     global _watchdog
     for meter in list(_watchdog._meters):
         meter.idle = True
-        meter.tripped = False
         meter.thread_id = threading.get_ident()
     _watchdog = Watchdog()
 

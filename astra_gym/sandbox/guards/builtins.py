@@ -13,8 +13,8 @@ from typing import Any
 
 from astra_gym.sandbox.guards import compare, operators, text
 from astra_gym.sandbox.guards.iteration import FLAT, Shell, collect, iterable, shell, simple
-from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_ITERATORS, MAX_LENGTH, MAX_RANGE
-from astra_gym.sandbox.meter import charge, out
+from astra_gym.sandbox.limits import MAX_BITS, MAX_ITERATORS, MAX_LENGTH, MAX_RANGE
+from astra_gym.sandbox.meter import SHIFT, charge, out, spend
 
 ENCODINGS = frozenset({"utf-8", "utf8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1", "utf-16", "utf-32"})
 _MISSING: Any = object()
@@ -255,7 +255,7 @@ def _zip_many(columns: list[list[Any]], *, strict: bool) -> Iterator[tuple[Any, 
         raise ValueError("zip() arguments have different lengths")
     rows: list[tuple[Any, ...]] = []
     for index in range(min(map(len, columns))):
-        charge(len(columns) + FREE_SIZE)
+        spend(1 + (len(columns) >> SHIFT))
         rows.append(tuple([column[index] for column in columns]))
     return iter(rows)
 

@@ -155,7 +155,7 @@ def make_named_tuple(typename: Any, field_names: Any, *, rename: bool = False, d
 def writable(target: Any) -> Any:
     """`target` itself when a tool may set its attributes: instances of its classes, and the classes themselves."""
     kind = type(target)
-    if type(kind) is ToolMeta or kind is ToolMeta:
+    if (type(kind) is ToolMeta or kind is ToolMeta) and target is not ToolObject:
         return target
     writer = WRITERS.get(kind)
     if writer is not None:

@@ -188,8 +188,13 @@ def charge_order(values: list[Any]) -> None:
 
 
 def unlimited() -> None:
-    """First statement of every `except` of a tool: a limit that Python itself enforces must not be caught."""
+    """First statement of every `except` of a tool: a limit that Python itself enforces must not be caught.
+
+    The exception forgets what it came after, since Python walks that chain, however long, at every raise.
+    """
     error = sys.exc_info()[1]
+    if error is not None:
+        error.__context__ = None
     if isinstance(error, RecursionError):
         raise LimitExceeded("recursion") from None
     if isinstance(error, MemoryError):

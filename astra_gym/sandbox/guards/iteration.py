@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from itertools import islice, pairwise
+from types import GeneratorType
 from typing import Any
 
 from astra_gym.sandbox.guards import text
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_ITERATORS, MAX_LENGTH, LimitExceeded
-from astra_gym.sandbox.meter import charge, current_meter, out
+from astra_gym.sandbox.meter import charge, current_meter, out, spend
 
+GENERATOR_COST = 8
+"""Fuel of beginning to walk a generator: what keeps chains of them short."""
 SETS = frozenset({set, frozenset})
 FLAT = frozenset(
     {list, tuple, dict, str, bytes, range, type({}.items()), type({}.values()), type({}.keys()), set, frozenset}
@@ -78,6 +81,8 @@ def iterable(value: Any) -> Any:
         return value
     if kind is set or kind is frozenset:
         return ordered(value)
+    if kind is GeneratorType:
+        spend(GENERATOR_COST)
     return value
 
 

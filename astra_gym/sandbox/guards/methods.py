@@ -292,7 +292,8 @@ def counted(values: Any) -> dict[Any, int]:
     """How often each element occurs, in order of first appearance."""
     counts: dict[Any, int] = {}
     for item in collect(values):
-        counts[compare.key(item)] = counts.get(item, 0) + 1
+        name = compare.key(item)
+        counts[name] = counts.get(name, 0) + 1
     return counts
 
 

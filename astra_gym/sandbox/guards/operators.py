@@ -73,6 +73,19 @@ def sub(left: Any, right: Any) -> Any:
     return _set_or_number(left, right, left - right)
 
 
+def negative(value: Any) -> Any:
+    kind = type(value)
+    if kind is not int and kind is not float and hasattr(value, "__len__"):
+        charge(4 * len(value))  # a Counter
+    return -value
+
+
+def positive(value: Any) -> Any:
+    if hasattr(value, "__len__"):
+        charge(4 * len(value))
+    return +value
+
+
 def bit_and(left: Any, right: Any) -> Any:
     return _set_or_number(left, right, left & right)
 
@@ -194,7 +207,7 @@ def _in_place_container(name: str, left: Any, right: Any) -> Any:
         raise TypeError(f"unsupported operand type(s) for set and {type(right).__name__}")
     charge(len(left) + len(right))
     if name == "BitOr":
-        left |= right if isinstance(left, dict) else set(bounded(list(right)))
+        left |= right if isinstance(right, (dict, *_SETS)) else bounded(list(iterable(right)))
     elif name == "BitAnd":
         left &= right
     elif name == "BitXor":

@@ -134,7 +134,10 @@ def _atom_repr(value: Any, kind: type) -> str:
 
 def int_text(value: int) -> str:
     """Decimal digits of `value`, with one limit whatever the interpreter was told."""
-    if value.bit_length() > MAX_TEXT_BITS:
+    bits = value.bit_length()
+    if bits > FREE_SIZE:
+        charge(bits)
+    if bits > MAX_TEXT_BITS:
         raise ValueError(f"Exceeds the limit ({MAX_DIGITS} digits) for integer string conversion")
     return str(value)
 

@@ -10,11 +10,15 @@ from astra_gym.sandbox.guards import text
 from astra_gym.sandbox.guards.classes import make_named_tuple
 from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.guards.methods import counted
-from astra_gym.sandbox.meter import charge
+from astra_gym.sandbox.meter import charge, spend
 from astra_gym.sandbox.modules.frozen import frozen
+
+CONTAINER_COST = 8
+"""Fuel of an empty container of these kinds, which take more memory than a list."""
 
 
 def _counter(values: Any = (), /, **counts: int) -> collections.Counter[Any]:
+    spend(CONTAINER_COST)
     made: collections.Counter[Any] = collections.Counter()
     made.update(values if isinstance(values, dict) else counted(values))
     made.update(counts)
@@ -23,16 +27,19 @@ def _counter(values: Any = (), /, **counts: int) -> collections.Counter[Any]:
 
 
 def _default_dict(factory: Any = None, /, *values: Any, **extra: Any) -> collections.defaultdict[Any, Any]:
+    spend(CONTAINER_COST)
     if factory is not None and not callable(factory):
         raise TypeError("first argument must be callable or None")
     return collections.defaultdict(factory, guarded.make_dict(*values, **extra))
 
 
 def _ordered_dict(*values: Any, **extra: Any) -> collections.OrderedDict[Any, Any]:
+    spend(CONTAINER_COST)
     return collections.OrderedDict(guarded.make_dict(*values, **extra))
 
 
 def _deque(values: Any = (), maxlen: Any = None) -> collections.deque[Any]:
+    spend(CONTAINER_COST)
     return collections.deque(collect(values), maxlen)
 
 

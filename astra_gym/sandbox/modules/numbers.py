@@ -46,6 +46,16 @@ def _product(values: Any, *, start: Any = 1) -> Any:
     return result
 
 
+def _integer_root(number: Any) -> int:
+    charge(operator.index(number).bit_length())
+    return math.isqrt(number)
+
+
+def _common_divisor(*numbers: Any) -> int:
+    charge(8 * sum(operator.index(number).bit_length() for number in numbers))
+    return math.gcd(*numbers)
+
+
 def _least_multiple(*numbers: Any) -> int:
     result = 1
     for number in numbers:
@@ -68,13 +78,15 @@ MATH = frozen(
             math,
             "pi e tau inf nan sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh "
             "tanh asinh acosh atanh hypot degrees radians floor ceil trunc fabs fmod remainder modf frexp ldexp "
-            "copysign isnan isinf isfinite isclose gcd isqrt pow erf erfc gamma lgamma ulp",
+            "copysign isnan isinf isfinite isclose pow erf erfc gamma lgamma ulp",
         ),
         "factorial": _factorial,
         "comb": _choose(math.comb),
         "perm": _choose(math.perm),
         "prod": _product,
         "lcm": _least_multiple,
+        "gcd": _common_divisor,
+        "isqrt": _integer_root,
         "fsum": _float_sum,
         "dist": _distance,
     },
@@ -250,6 +262,7 @@ def _statistic(name: str) -> Callable[..., Any]:
         values = [collect(one) if hasattr(one, "__iter__") else one for one in series]
         for one in values:
             if isinstance(one, list):
+                compare.bounded(one)
                 compare.charge_order(one)
                 charge(32 * len(one))
                 if name != "mode" and name != "multimode" and not all(isinstance(x, _REAL) for x in one):

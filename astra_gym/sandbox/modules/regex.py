@@ -9,9 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from astra_gym.sandbox.limits import MAX_LENGTH
-from astra_gym.sandbox.meter import charge, out, spend
+from astra_gym.sandbox.meter import charge, current_meter, out, spend
 from astra_gym.sandbox.modules.frozen import frozen
 from astra_gym.sandbox.regex_risk import RiskyPatternError, longest_subject
+
+COMPILE_COST = 512
+"""Fuel of the first use of a regular expression in an episode, whether or not this process has compiled it before."""
 
 
 class Match:
@@ -196,7 +199,10 @@ def compile_pattern(pattern: Any, flags: Any = 0) -> Pattern:
     flags = int(flags)
     if flags & (re.DEBUG | re.LOCALE):
         raise ValueError("these flags are not available")
-    spend(8)
+    paid = current_meter().episode.patterns
+    if (pattern, flags) not in paid:
+        spend(COMPILE_COST)
+        paid.add((pattern, flags))
     return _compiled(pattern, flags)
 
 

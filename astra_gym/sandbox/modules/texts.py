@@ -11,7 +11,7 @@ from typing import Any
 
 from astra_gym.sandbox.guards import operators
 from astra_gym.sandbox.limits import MAX_LENGTH
-from astra_gym.sandbox.meter import charge, out
+from astra_gym.sandbox.meter import charge, out, spend
 from astra_gym.sandbox.modules.frozen import frozen, pick
 
 MAX_JSON_DEPTH = 100
@@ -174,6 +174,9 @@ TEXTWRAP = frozen("textwrap", {"wrap": _wrap, "fill": _fill, "shorten": _shorten
 # hashlib
 
 
+DIGEST_COST = 16
+
+
 class Digest:
     """A hash object, fed in bounded pieces."""
 
@@ -186,7 +189,8 @@ class Digest:
     def update(self, data: Any) -> None:
         if type(data) is not bytes:
             raise TypeError("Strings must be encoded before hashing")
-        charge(len(data) + 512)
+        spend(DIGEST_COST)
+        charge(len(data))
         self._hash.update(data)
 
     def hexdigest(self) -> str:
@@ -207,4 +211,4 @@ def _digest(name: str) -> Callable[..., Digest]:
 HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 HASHLIB = frozen("hashlib", {name: _digest(name) for name in HASHES})
 for _name in HASHES:
-    Digest(_name, b"")  # OpenSSL loads what it needs now, before any lock closes the file system
+    hashlib.new(_name, b"", usedforsecurity=False)  # OpenSSL loads what it needs before any lock closes

@@ -93,6 +93,8 @@ class Expressions(PolicyBase):
         node.value = self.visit(node.value)
         if isinstance(node.slice, ast.Slice):
             return self._slice(node)
+        if isinstance(node.ctx, ast.Del):
+            node.value = build.call("_big_", node.value)
         node.slice = self.hashed(self.visit(node.slice))
         return node
 
@@ -104,6 +106,8 @@ class Expressions(PolicyBase):
         node.slice = ast.Slice(lower, upper, step)
         if isinstance(node.ctx, ast.Store):
             node.value = build.call("_slice_store_", node.value)
+        elif isinstance(node.ctx, ast.Del):
+            node.value = build.call("_big_", node.value)
         elif isinstance(node.ctx, ast.Load) and not _short_slice(lower, upper):
             bounds = [bound or build.constant(None) for bound in (lower, upper, step)]
             return build.call("_slice_", node.value, *bounds)
@@ -138,6 +142,12 @@ class Expressions(PolicyBase):
         if name == "Mult":
             return any(isinstance(side, ast.Constant) and type(side.value) is float for side in (left, right))
         return False
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        node.operand = self.visit(node.operand)
+        if isinstance(node.op, (ast.UAdd, ast.USub)) and not build.is_number(node.operand):
+            return build.call(f"_op_{type(node.op).__name__}_", node.operand)
+        return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         node.left = self.visit(node.left)
