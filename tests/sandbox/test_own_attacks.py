@@ -1,0 +1,88 @@
+"""No attack reaches a file, the network, another process, interpreter state or another episode, or outlives its budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.attack_lists import Child, own_attacks, reference_attacks
+
+OWN = own_attacks()
+CATEGORIES = sorted({attack["category"] for attack in OWN})
+REFERENCE = reference_attacks()
+SLICES = 3
+
+
+def _portions() -> list[Any]:
+    """Own attacks by category, large categories in slices."""
+    portions = []
+    for category in CATEGORIES:
+        attacks = [attack for attack in OWN if attack["category"] == category]
+        pieces = SLICES if len(attacks) > 100 else 1
+        portions += [pytest.param(attacks[i::pieces], id=f"{category}-{i}") for i in range(pieces)]
+    return portions
+
+
+def _problems(attacks: list[dict[str, Any]], reports: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What is wrong with each attack's report."""
+    problems = {}
+    for attack in attacks:
+        report = reports[attack["id"]]
+        if "failed" in report:
+            problems[attack["id"]] = report["failed"]
+        elif report["touched"] or report["changed"]:
+            problems[attack["id"]] = f"touched {report['touched']}, changed {report['changed']}"
+        elif any("PWN" in str(outcome) for outcome in report["outcomes"]):
+            problems[attack["id"]] = f"reached: {report['outcomes']}"
+        elif len({repr(outcome) for outcome in report["outcomes"]}) > 1 and not _timed_out(report):
+            problems[attack["id"]] = f"episodes differ: {report['outcomes']}"
+        elif any(outcome[0] in ("internal_error", "tool_crashed") for outcome in report["outcomes"]):
+            problems[attack["id"]] = f"not contained: {report['outcomes']}"
+    return problems
+
+
+def _timed_out(report: dict[str, Any]) -> bool:
+    return any(outcome[0] == "tool_timeout" for outcome in report["outcomes"])
+
+
+def _differences(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Attacks whose outcome is not the same in two runs (a stop by the clock may fall differently)."""
+    return {
+        name: (first[name].get("outcomes"), second[name].get("outcomes"))
+        for name in first
+        if "outcomes" in first[name] and "outcomes" in second[name]
+        if not (_timed_out(first[name]) or _timed_out(second[name]))
+        if first[name]["outcomes"] != second[name]["outcomes"]
+    }
+
+
+def _check(attacks: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    first, second = (Child(kind, seed).run(attacks) for seed in (0, 1))
+    assert _problems(attacks, first) == {}
+    assert _problems(attacks, second) == {}
+    assert _differences(first, second) == {}
+    return first
+
+
+@pytest.mark.parametrize("attacks", _portions())
+def test_own_attacks_come_to_nothing_in_process(attacks: list[dict[str, Any]]) -> None:
+    _check(attacks, "inprocess")
+
+
+@pytest.mark.parametrize("attacks", _portions())
+def test_own_attacks_come_to_nothing_in_a_worker(attacks: list[dict[str, Any]]) -> None:
+    reports = Child("worker", 1).run(attacks)
+    assert _problems(attacks, reports) == {}
+    assert _differences(Child("inprocess", 0).run(attacks), reports) == {}
+
+
+@pytest.mark.skipif(not REFERENCE, reason="no reference attack list lies beside this repository")
+@pytest.mark.parametrize("kind", ["inprocess", "worker"])
+def test_reference_attacks_come_to_nothing(kind: str) -> None:
+    _check(REFERENCE, kind)
+
+
+def test_the_own_list_is_large_and_its_names_are_unique() -> None:
+    names = [attack["id"] for attack in OWN]
+    assert len(names) == len(set(names)) >= 150
