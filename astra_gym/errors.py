@@ -40,6 +40,10 @@ class SandboxError(AstraError, RuntimeError):
     """The sandbox itself failed (a worker could not be started, a required lock is missing): not a tool's fault."""
 
 
+class TableError(AstraError, ValueError):
+    """A table or its description cannot be used; the message names the table, the row or the column."""
+
+
 class ModelError(AstraError, RuntimeError):
     """A chat model did not answer: endpoint down, refused, timed out, or replied with something unusable."""
 

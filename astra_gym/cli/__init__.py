@@ -11,7 +11,7 @@ import typer
 
 from astra_gym.cli import demo, make_suites, use_suites
 from astra_gym.cli.output import fail
-from astra_gym.errors import AstraError, ModelError, PipelineError, UnknownEnvError
+from astra_gym.errors import AstraError, MissingExtraError, ModelError, PipelineError, TableError, UnknownEnvError
 
 app = typer.Typer(
     name="astra",
@@ -25,7 +25,7 @@ app.add_typer(make_suites.synthesize_app, name="synthesize")
 use_suites.add_to(app)
 demo.add_to(app)
 
-_USAGE = (UnknownEnvError, PipelineError, ModelError)
+_USAGE = (UnknownEnvError, PipelineError, ModelError, TableError, MissingExtraError)
 
 
 def main() -> None:

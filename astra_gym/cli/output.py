@@ -24,8 +24,8 @@ from rich.table import Table
 from astra_gym.records import JSON
 
 _WIDTH_IN_A_FILE = 120
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE)
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 
 def fail(message: str, *, exit_code: int) -> NoReturn:
@@ -44,11 +44,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     body = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float) for row in body) and bool(body)
+        numeric = all(isinstance(row[i], int | float | None) for row in body) and bool(body)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
-        table.add_row(*(escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        table.add_row(*(_cell(cell) for cell in row))
     console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return escape(f"{value:.3f}" if isinstance(value, float) else str(value))
 
 
 class Bar:

@@ -10,8 +10,12 @@ import typer
 from astra_gym.cli.output import console, errors, print_json, print_table, progress_bar
 
 Isolation: TypeAlias = Literal["auto", "inprocess", "worker", "require-os"]
-SuiteArgument = Annotated[Path | None, typer.Argument(help="Suite file or folder; default: the shipped suite.")]
-SuiteOption = Annotated[Path | None, typer.Option("--suite", help="Also register this suite file or folder.")]
+SuiteArgument = Annotated[
+    Path | None, typer.Argument(exists=True, help="Suite file or folder; default: the shipped suite.")
+]
+SuiteOption = Annotated[
+    Path | None, typer.Option("--suite", exists=True, help="Also register this suite file or folder.")
+]
 Namespace = Annotated[str, typer.Option(help="Namespace for the ids of --suite.")]
 IsolationOption = Annotated[Isolation, typer.Option(help="Where tools run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -139,6 +143,9 @@ def eval_(
         print_json(summary_json(model, played))
     else:
         show_summary(model, played)
+    if errors_met := [t.metadata["error"] for _, t in played if t.stop_reason == "model_error"]:
+        errors.print(f"{len(errors_met)} of {total} episodes failed and do not count; the first: {errors_met[0]}")
+        raise typer.Exit(1)
 
 
 def bench(

@@ -16,8 +16,7 @@ from typing import Any
 from astra_gym.env_synthesis.sources.tables import packaged
 from astra_gym.env_synthesis.sources.tables.completing import complete
 from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables, conform
-from astra_gym.env_synthesis.sources.tables.errors import TableError
-from astra_gym.errors import MissingExtraError
+from astra_gym.errors import MissingExtraError, TableError
 from astra_gym.records import JSON
 
 Rows = Mapping[str, Iterable[Mapping[str, JSON]]]

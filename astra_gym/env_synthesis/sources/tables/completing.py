@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from astra_gym.env_synthesis.sources.tables.description import TableSet
-from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.units import unit_of
+from astra_gym.errors import TableError
 from astra_gym.records import JSON
 
 _UNIT_ENDINGS = ("_ft", "_km", "_km2", "_m", "_mm", "_celsius", "_ms", "_percent", "_kg", "_usd", "_eur")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from astra_gym.env_synthesis.sources.tables.description import Column, Row, Table, TableSet
-from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.inference import is_number
+from astra_gym.errors import TableError
 from astra_gym.records import JSON
 
 

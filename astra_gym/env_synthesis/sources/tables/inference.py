@@ -11,8 +11,8 @@ from datetime import date
 
 from astra_gym.env_synthesis.sources.tables.completing import singular, slug_of
 from astra_gym.env_synthesis.sources.tables.description import TableSet
-from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.reading import RawTable
+from astra_gym.errors import TableError
 from astra_gym.records import JSON
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astra_gym.env_synthesis.sources.tables.completing import slug_of
-from astra_gym.env_synthesis.sources.tables.errors import TableError
-from astra_gym.errors import MissingExtraError
+from astra_gym.errors import MissingExtraError, TableError
 from astra_gym.records import JSON
 
 if TYPE_CHECKING:

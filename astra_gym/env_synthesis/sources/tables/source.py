@@ -18,7 +18,6 @@ from astra_gym.env_synthesis.sources.base import Item
 from astra_gym.env_synthesis.sources.tables.catalog import DOMAINS, domain_version, load_domain
 from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables
 from astra_gym.env_synthesis.sources.tables.emit import emit
-from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.flow import MAX_HOPS, Flow
 from astra_gym.env_synthesis.sources.tables.inference import summary
 from astra_gym.env_synthesis.sources.tables.operation import Undecided
@@ -27,6 +26,7 @@ from astra_gym.env_synthesis.sources.tables.programs import Program
 from astra_gym.env_synthesis.sources.tables.sampling import Sampler
 from astra_gym.env_synthesis.sources.tables.user_tables import frame_tables, load_tables
 from astra_gym.env_synthesis.sources.tables.world import WorldMaker
+from astra_gym.errors import TableError
 from astra_gym.records import JSON, content_hash
 from astra_gym.types import Rejected, ScenarioType, ToolEnvSpec
 

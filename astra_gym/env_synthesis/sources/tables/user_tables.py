@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from astra_gym.env_synthesis.sources.tables.completing import complete, slug_of
 from astra_gym.env_synthesis.sources.tables.conforming import LoadedTables, conform
-from astra_gym.env_synthesis.sources.tables.errors import TableError
 from astra_gym.env_synthesis.sources.tables.inference import infer
 from astra_gym.env_synthesis.sources.tables.reading import RawTable, from_frame, read_tables
+from astra_gym.errors import TableError
 
 if TYPE_CHECKING:
     import pandas
