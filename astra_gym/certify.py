@@ -154,7 +154,10 @@ def _check_replay(case: _Case) -> JSON:
         raise _Failed("replay", f"dependencies not used by the gold calls: {broken}", dict(edges))
     if verifier.breakdown.f1 != 1.0:
         raise _Failed("replay", f"the gold calls earn F1 = {verifier.breakdown.f1:.3f}, expected 1")
-    return {"calls": len(case.calls), "f1": 1.0}
+    evidence: dict[str, JSON] = {"calls": len(case.calls), "f1": 1.0}
+    if missing := case.first.missing_locks:
+        evidence["missing_locks"] = list(missing)
+    return evidence
 
 
 def _resolve(spec: ToolEnvSpec, sub: SubQuestion, outputs: dict[str, JSON]) -> ToolCall:
