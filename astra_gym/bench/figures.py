@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from astra_gym.records import JSON, Record
+
+
+_WIDTH_IN_A_FILE = 150
 
 
 class Figure(Record):
@@ -54,7 +58,7 @@ def median_us(functions: dict[str, Callable[[], object]], *, rounds: int, calls:
 
 def show_figures(results: dict[str, JSON]) -> None:
     """Tables of a result of `run_benchmarks`."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE)
     machine = results["machine"]
     console.print(f"Python {machine['python']}, {machine['system']}, {machine['cores']} cores")
     for section, rows in results["sections"].items():

@@ -29,7 +29,7 @@ def figures(quick: bool) -> Iterator[Figure]:
             name=name,
             value=_rate(vector, seconds),
             unit="steps/s",
-            yardstick="gymnasium SyncVectorEnv of the same envs",
+            yardstick="gymnasium SyncVectorEnv",
             yardstick_value=theirs,
             budget=budget,
             budget_is_floor=True,
