@@ -13,7 +13,7 @@ from typing import Any
 
 from astra_gym.sandbox import meter
 from astra_gym.sandbox.guards import builtins as guarded
-from astra_gym.sandbox.guards import classes, compare, iteration, methods, operators, text
+from astra_gym.sandbox.guards import classes, compare, constructors, iteration, methods, operators, text
 from astra_gym.sandbox.limits import MAX_LENGTH
 from astra_gym.sandbox.modules import iteration as iteration_modules
 from astra_gym.sandbox.modules.registry import MODULES
@@ -104,7 +104,7 @@ GUARDS: dict[str, Any] = {
     "_big_": methods.big,
     "_call_method_": methods.call_method,
     "_in_place_": operators.in_place,
-    "_int_": guarded.make_int,
+    "_int_": constructors.make_int,
     "_field_": text.field,
     "_converted_": text.format_converted,
     **{f"_native_{name}_": getattr(builtins, name) for name in ("any", "all", "sum")},

@@ -23,7 +23,6 @@ from astra_gym.sandbox.meter import Episode, Meter, current_meter, fuel_left
 from astra_gym.sandbox.modules.numbers import CONTEXT
 from astra_gym.sandbox.namespace import new_namespace
 from astra_gym.sandbox.policy.compiler import CompiledSource, compile_source
-from astra_gym.sandbox.policy.violations import PolicyViolationError
 from astra_gym.sandbox.results import plain
 from astra_gym.sandbox.watchdog import settle, wake
 
@@ -239,6 +238,3 @@ def error_text(error: Exception) -> str:
         message = f"{type(error).__name__}: {message}" if message else type(error).__name__
     message = message.encode("utf-8", "replace").decode()
     return message if len(message) <= MAX_ERROR_TEXT else message[: MAX_ERROR_TEXT - 1] + "…"
-
-
-__all__ = ["Loader", "Outcome", "PolicyViolationError", "ProgramParts", "Session", "load_program"]

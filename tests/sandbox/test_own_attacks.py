@@ -1,4 +1,4 @@
-"""No attack reaches a file, the network, another process, interpreter state or another episode, or outlives its budget."""
+"""No attack reaches file, network, process, interpreter state or another episode, and none outlives its budget."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from astra_gym.sandbox.guards import builtins as guarded
+from astra_gym.sandbox.guards import constructors
 from astra_gym.sandbox.guards.compare import ATOMS, tree_size
 from astra_gym.sandbox.guards.methods import GUARDED_METHODS, bound
 from astra_gym.sandbox.meter import spend
@@ -108,7 +109,7 @@ def _is_enum(base: Any) -> bool:
 
 def _real_bases(name: str, bases: tuple[Any, ...]) -> tuple[Any, ...]:
     """The classes that a tool's class is made from. Raises: TypeError for a base that is not allowed."""
-    real = tuple(guarded.real_type(base) for base in bases if not _is_erased(base))
+    real = tuple(constructors.real_type(base) for base in bases if not _is_erased(base))
     if not real:
         return (ToolObject,)
     has_enum = any(_is_enum(base) for base in real)
@@ -145,10 +146,10 @@ def _named_tuple_class(name: str, namespace: dict[str, Any]) -> Any:
 def make_named_tuple(typename: Any, field_names: Any, *, rename: bool = False, defaults: Any = None) -> Any:
     """`collections.namedtuple`."""
     spend(NAMED_TUPLE_COST)
-    names = field_names.replace(",", " ").split() if type(field_names) is str else guarded.make_list(field_names)
+    names = field_names.replace(",", " ").split() if type(field_names) is str else constructors.make_list(field_names)
     if len(names) > MAX_FIELDS or type(typename) is not str or not all(type(name) is str for name in names):
         raise TypeError("namedtuple() takes a name and up to 256 field names")
-    values = None if defaults is None else guarded.make_list(defaults)
+    values = None if defaults is None else constructors.make_list(defaults)
     return namedtuple(typename, names, rename=rename, defaults=values, module="tool")
 
 
@@ -220,7 +221,7 @@ def type_name(value: Any) -> str:
 
 def class_name(kind: Any) -> str:
     """`kind.__name__` for a class or function."""
-    stands_for = guarded.REAL_TYPES.get(kind) if isinstance(kind, types.FunctionType) else None
+    stands_for = constructors.REAL_TYPES.get(kind) if isinstance(kind, types.FunctionType) else None
     if stands_for is not None:
         return stands_for.__name__
     if isinstance(kind, (type, types.FunctionType)):

@@ -12,68 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from astra_gym.sandbox.guards import builtins as guarded
-from astra_gym.sandbox.guards import compare, operators
+from astra_gym.sandbox.guards import compare, constructors, operators
 from astra_gym.sandbox.guards.iteration import collect, ordered
+from astra_gym.sandbox.guards.method_names import ALL_KEYED, KEYED, SCANNED
 from astra_gym.sandbox.guards.template import format_template
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_LENGTH
 from astra_gym.sandbox.meter import charge, out
 
-KEYED = frozenset({"get", "setdefault", "add", "discard", "move_to_end"})
-ALL_KEYED = frozenset(
-    [
-        "union",
-        "intersection",
-        "difference",
-        "symmetric_difference",
-        "issubset",
-        "issuperset",
-        "isdisjoint",
-        "intersection_update",
-        "difference_update",
-        "symmetric_difference_update",
-        "subtract",
-    ]
-)
-SCANNED = ALL_KEYED | frozenset(
-    [
-        "lower",
-        "upper",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "title",
-        "capitalize",
-        "swapcase",
-        "casefold",
-        "split",
-        "rsplit",
-        "splitlines",
-        "partition",
-        "rpartition",
-        "removeprefix",
-        "removesuffix",
-        "find",
-        "rfind",
-        "rindex",
-        "reverse",
-        "insert",
-        "most_common",
-        "rotate",
-        "isalpha",
-        "isdigit",
-        "isalnum",
-        "isspace",
-        "isupper",
-        "islower",
-        "isnumeric",
-        "isdecimal",
-        "isidentifier",
-        "isprintable",
-        "istitle",
-        "maketrans",
-        "total",
-    ]
-)
 _SIZED = frozenset({str, bytes, list, tuple, dict, set, frozenset, deque, Counter})
 Method = Callable[..., Any]
 REPLACED: dict[str, Method] = {}
@@ -217,12 +162,12 @@ def _translate(text: str, table: Any) -> str:
 
 @_replaces("encode", str)
 def _encode(text: str, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-    return guarded.make_bytes(text, encoding, errors)
+    return constructors.make_bytes(text, encoding, errors)
 
 
 @_replaces("decode", bytes)
 def _decode(data: bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
-    return guarded.decode(data, encoding, errors)
+    return constructors.decode(data, encoding, errors)
 
 
 @_replaces("hex", bytes)
@@ -276,11 +221,11 @@ def _pop(values: Any, *args: Any) -> Any:
 def _update(values: Any, /, *others: Any, **extra: Any) -> None:
     for other in others:
         if type(values) is set:
-            items: Any = other if type(other) in (set, frozenset) else guarded.make_set(other)
+            items: Any = other if type(other) in (set, frozenset) else constructors.make_set(other)
         elif isinstance(values, Counter):
             items = other if isinstance(other, dict) else counted(other)
         else:
-            items = other if isinstance(other, dict) else guarded.make_dict(other)
+            items = other if isinstance(other, dict) else constructors.make_dict(other)
         charge(len(items))
         values.update(items)
         operators.check_size(values)

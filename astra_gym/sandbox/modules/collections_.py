@@ -5,8 +5,7 @@ from __future__ import annotations
 import collections
 from typing import Any
 
-from astra_gym.sandbox.guards import builtins as guarded
-from astra_gym.sandbox.guards import text
+from astra_gym.sandbox.guards import constructors, text
 from astra_gym.sandbox.guards.classes import make_named_tuple
 from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.guards.methods import counted
@@ -30,12 +29,12 @@ def _default_dict(factory: Any = None, /, *values: Any, **extra: Any) -> collect
     spend(CONTAINER_COST)
     if factory is not None and not callable(factory):
         raise TypeError("first argument must be callable or None")
-    return collections.defaultdict(factory, guarded.make_dict(*values, **extra))
+    return collections.defaultdict(factory, constructors.make_dict(*values, **extra))
 
 
 def _ordered_dict(*values: Any, **extra: Any) -> collections.OrderedDict[Any, Any]:
     spend(CONTAINER_COST)
-    return collections.OrderedDict(guarded.make_dict(*values, **extra))
+    return collections.OrderedDict(constructors.make_dict(*values, **extra))
 
 
 def _deque(values: Any = (), maxlen: Any = None) -> collections.deque[Any]:
@@ -50,8 +49,8 @@ _STANDS_FOR: dict[Any, type] = {
     _deque: collections.deque,
 }
 for _function, _kind in _STANDS_FOR.items():
-    guarded.REAL_TYPES[_function] = _kind
-    guarded.TYPE_ALIASES[_kind] = _function
+    constructors.REAL_TYPES[_function] = _kind
+    constructors.TYPE_ALIASES[_kind] = _function
     text.TYPE_NAMES[_function] = f"collections.{_kind.__name__}"
 COLLECTIONS = frozen(
     "collections",

@@ -6,8 +6,7 @@ import calendar
 import datetime as real
 from functools import lru_cache
 
-from astra_gym.sandbox.guards import builtins as guarded
-from astra_gym.sandbox.guards import text
+from astra_gym.sandbox.guards import constructors, text
 from astra_gym.sandbox.meter import current_meter
 from astra_gym.sandbox.modules.frozen import frozen
 from astra_gym.sandbox.modules.strftime import DAYS, MONTHS, parse, strftime
@@ -128,8 +127,8 @@ DateTime.min, DateTime.max = DateTime(1, 1, 1), DateTime(9999, 12, 31, 23, 59, 5
 Time.min, Time.max = Time(), Time(23, 59, 59, 999999)
 for _class, _name in ((Date, "date"), (DateTime, "datetime"), (Time, "time")):
     _class.__name__ = _class.__qualname__ = _name
-    guarded.VISIBLE_TYPES.add(_class)
-guarded.VISIBLE_TYPES.update({real.timedelta, real.timezone})
+    constructors.VISIBLE_TYPES.add(_class)
+constructors.VISIBLE_TYPES.update({real.timedelta, real.timezone})
 text.SAFE_STR.update({real.timedelta, real.timezone})
 text.SAFE_REPR.update({real.timedelta, real.timezone})
 DATETIME = frozen(

@@ -10,12 +10,12 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from astra_gym.sandbox.guards import builtins as guarded
-from astra_gym.sandbox.guards import classes, compare, operators, text
+from astra_gym.sandbox.guards import classes, compare, constructors, operators, text
 from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.limits import MAX_BITS, MAX_DECIMAL_DIGITS, MAX_DECIMAL_PRECISION
 from astra_gym.sandbox.meter import charge, out
 from astra_gym.sandbox.modules.frozen import frozen, pick
+from astra_gym.sandbox.words import words
 
 # math
 
@@ -159,7 +159,7 @@ def _own(value: Any) -> Any:
     return _bounded_fraction(Fraction, value) if type(value) is fractions.Fraction else value
 
 
-for _operation in ["add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow"]:
+for _operation in words("add sub mul truediv floordiv mod divmod pow"):
     _wrap_arithmetic(f"__{_operation}__")
     _wrap_arithmetic(f"__r{_operation}__")
 for _operation in ["neg", "pos", "abs", "round"]:
@@ -283,11 +283,11 @@ _STATISTICS = (
 STATISTICS = frozen(
     "statistics",
     {
-        **{name: _statistic(name) for name in _STATISTICS.split()},
+        **{name: _statistic(name) for name in words(_STATISTICS)},
         "StatisticsError": statistics.StatisticsError,
     },
 )
-guarded.TYPE_ALIASES[decimal.Decimal] = Decimal
-guarded.VISIBLE_TYPES.add(Fraction)
+constructors.TYPE_ALIASES[decimal.Decimal] = Decimal
+constructors.VISIBLE_TYPES.add(Fraction)
 text.SAFE_REPR.update({decimal.Decimal, Fraction})
 text.SAFE_STR.update({decimal.Decimal, Fraction})

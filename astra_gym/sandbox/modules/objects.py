@@ -13,6 +13,7 @@ from astra_gym.sandbox.guards.classes import Erased, NamedTupleBase, ToolEnum, T
 from astra_gym.sandbox.meter import out, spend
 from astra_gym.sandbox.modules.frozen import frozen
 from astra_gym.sandbox.modules.functions import COPY
+from astra_gym.sandbox.words import words
 
 ENUM = frozen(
     "enum",
@@ -149,7 +150,7 @@ def _new_type(_name: Any, _kind: Any) -> Callable[[Any], Any]:
 
 
 _TYPING_MEMBERS: dict[str, Any] = {
-    **dict.fromkeys(_TYPING.split(), Erased),
+    **dict.fromkeys(words(_TYPING), Erased),
     **_ABSTRACT,
     "NamedTuple": NamedTupleBase,
     "TypeVar": _type_variable,

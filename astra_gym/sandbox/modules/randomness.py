@@ -11,6 +11,7 @@ from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.limits import MAX_BITS, MAX_LENGTH
 from astra_gym.sandbox.meter import charge, current_meter, out, spend
 from astra_gym.sandbox.modules.frozen import frozen
+from astra_gym.sandbox.words import words
 
 GENERATOR_COST = 128
 _DISTRIBUTIONS = (
@@ -90,7 +91,7 @@ def _distribution(name: str) -> Callable[..., float]:
     return draw
 
 
-for _name in _DISTRIBUTIONS.split():
+for _name in words(_DISTRIBUTIONS):
     setattr(Random, _name, _distribution(_name))
 
 
@@ -110,5 +111,5 @@ _episode = _EpisodeRandom()
 _METHODS = ("seed", "randint", "randrange", "choice", "choices", "sample", "shuffle", "getrandbits", "randbytes")
 RANDOM = frozen(
     "random",
-    {"Random": Random, **{name: getattr(_episode, name) for name in (*_METHODS, *_DISTRIBUTIONS.split())}},
+    {"Random": Random, **{name: getattr(_episode, name) for name in (*_METHODS, *words(_DISTRIBUTIONS))}},
 )

@@ -12,6 +12,7 @@ from astra_gym.sandbox.limits import MAX_LENGTH
 from astra_gym.sandbox.meter import charge, current_meter, out, spend
 from astra_gym.sandbox.modules.frozen import frozen
 from astra_gym.sandbox.regex_risk import RiskyPatternError, longest_subject
+from astra_gym.sandbox.words import words
 
 COMPILE_COST = 512
 """Fuel of the first use of a regular expression in an episode, whether or not this process has compiled it before."""
@@ -248,20 +249,7 @@ RE = frozen(
         "Match": Match,
         **{
             name: int(getattr(re, name))
-            for name in [
-                "I",
-                "IGNORECASE",
-                "M",
-                "MULTILINE",
-                "S",
-                "DOTALL",
-                "X",
-                "VERBOSE",
-                "A",
-                "ASCII",
-                "U",
-                "UNICODE",
-            ]
+            for name in words("I IGNORECASE M MULTILINE S DOTALL X VERBOSE A ASCII U UNICODE")
         },
     },
 )

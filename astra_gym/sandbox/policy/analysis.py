@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
+from astra_gym.sandbox.words import words
+
 FunctionNode = ast.FunctionDef | ast.Lambda
 
 
@@ -89,95 +91,29 @@ def _spelled(node: ast.AST) -> set[str]:
 
 
 MUTATORS = frozenset(
-    [
-        "append",
-        "extend",
-        "insert",
-        "remove",
-        "pop",
-        "clear",
-        "sort",
-        "reverse",
-        "update",
-        "setdefault",
-        "popitem",
-        "add",
-        "discard",
-        "appendleft",
-        "extendleft",
-        "popleft",
-        "rotate",
-        "subtract",
-        "intersection_update",
-        "difference_update",
-        "symmetric_difference_update",
-        "move_to_end",
-        "send",
-        "throw",
-        "seed",
-    ]
+    words(
+        "append extend insert remove pop clear sort reverse update setdefault popitem add discard appendleft "
+        "extendleft popleft rotate subtract intersection_update difference_update symmetric_difference_update "
+        "move_to_end send throw seed"
+    )
 )
 """Methods that change their receiver."""
 STATEFUL_MODULES = frozenset({"random"})
 STATEFUL_CALLS = frozenset(
-    [
-        "next",
-        "getattr",
-        "setattr",
-        "delattr",
-        "heappush",
-        "heappop",
-        "heapify",
-        "heappushpop",
-        "heapreplace",
-        "insort",
-        "insort_left",
-        "insort_right",
-        "shuffle",
-        "lru_cache",
-        "cache",
-        "cached_property",
-    ]
+    words(
+        "next getattr setattr delattr heappush heappop heapify heappushpop heapreplace insort insort_left "
+        "insort_right shuffle lru_cache cache cached_property"
+    )
 )
 """Functions that change an argument or remember something between calls."""
 _FRESH = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.JoinedStr, ast.Constant)
 _FRESH_CALLS = frozenset({"list", "dict", "set", "sorted", "defaultdict", "Counter", "deque", "OrderedDict"})
 _LOAD_CALLS = frozenset(
-    [
-        "list",
-        "dict",
-        "set",
-        "sorted",
-        "tuple",
-        "frozenset",
-        "len",
-        "range",
-        "min",
-        "max",
-        "sum",
-        "round",
-        "abs",
-        "str",
-        "int",
-        "float",
-        "bool",
-        "Decimal",
-        "Fraction",
-        "compile",
-        "date",
-        "datetime",
-        "timedelta",
-        "namedtuple",
-        "items",
-        "keys",
-        "values",
-        "get",
-        "lower",
-        "upper",
-        "strip",
-        "split",
-        "join",
-    ]
+    words(
+        "list dict set sorted tuple frozenset len range min max sum round abs str int float bool Decimal "
+        "Fraction compile date datetime timedelta namedtuple items keys values get lower upper strip split "
+        "join"
+    )
 )
 """Calls at module level that leave nothing behind which is used up or filled by reading it."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from astra_gym.sandbox.guards.methods import ALL_KEYED, GUARDED_METHODS, KEYED, REPLACED
+from astra_gym.sandbox.guards.method_names import ALL_KEYED, KEYED
+from astra_gym.sandbox.guards.methods import GUARDED_METHODS, REPLACED
 from astra_gym.sandbox.policy import build
 from astra_gym.sandbox.policy.expressions import Expressions
 from astra_gym.sandbox.policy.names import TYPE_NAMES

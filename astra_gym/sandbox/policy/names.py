@@ -9,6 +9,8 @@ import ast
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
+from astra_gym.sandbox.words import words
+
 PRIVATE_PREFIX = "private"
 """`_x` in tool source becomes `private_x`: names that start with an underscore belong to the sandbox."""
 NAMED_TUPLE_API = frozenset({"_asdict", "_replace", "_fields", "_make"})
@@ -46,46 +48,13 @@ UNAVAILABLE_NAMES = {
 }
 """Names that tool source may not use, each with what would do instead."""
 DENIED_ATTRIBUTES = frozenset(INSPECT_ATTRIBUTES) | frozenset(
-    [
-        "mro",
-        "format_map",
-        "with_traceback",
-        "add_note",
-        "obj",
-        "vformat",
-        "get_field",
-        "get_value",
-        "Formatter",
-        "gi_running",
-        "gi_suspended",
-        "gi_state",
-        "cr_running",
-        "cr_suspended",
-        "cr_state",
-        "ag_running",
-        "ag_suspended",
-        "tb_lasti",
-        "tb_lineno",
-        "f_lasti",
-        "f_lineno",
-        "f_trace_lines",
-        "f_trace_opcodes",
-        "func_globals",
-        "func_code",
-        "func_defaults",
-        "func_closure",
-        "co_consts",
-        "co_names",
-        "co_varnames",
-        "co_filename",
-        "co_freevars",
-        "co_cellvars",
-        "co_argcount",
-        "co_flags",
-        "co_lnotab",
-        "co_positions",
-        "setcontext",
-    ]
+    words(
+        "mro format_map with_traceback add_note obj vformat get_field get_value Formatter gi_running "
+        "gi_suspended gi_state cr_running cr_suspended cr_state ag_running ag_suspended tb_lasti tb_lineno "
+        "f_lasti f_lineno f_trace_lines f_trace_opcodes func_globals func_code func_defaults func_closure "
+        "co_consts co_names co_varnames co_filename co_freevars co_cellvars co_argcount co_flags co_lnotab "
+        "co_positions setcontext"
+    )
 )
 """Attributes without a leading underscore that lead out of the sandbox or around its checks."""
 ANNOTATION_MODULES = frozenset({"typing", "typing_extensions", "__future__", "abc"})
