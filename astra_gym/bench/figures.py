@@ -12,7 +12,6 @@ from rich.table import Table
 
 from astra_gym.records import JSON, Record
 
-
 _WIDTH_IN_A_FILE = 150
 
 
