@@ -19,6 +19,8 @@ LEAST, MOST = -(1 << 63), (1 << 64) - 1
 """Integers beyond these are given as text: JSON readers do not agree on them."""
 INFINITY = float("inf")
 _SIMPLE = frozenset({bool, type(None)})
+_FEW, _SHORT = 32, 512
+"""A dict of so many items, with keys and texts so long, is within every limit."""
 
 
 class NotJSONError(TypeError):
@@ -34,7 +36,33 @@ def plain(value: Any) -> Any:
 
     Raises: LimitExceeded("output_too_large"); NotJSONError.
     """
+    if type(value) is dict and len(value) <= _FEW:
+        copied = _small(value)
+        if copied is not None:
+            return copied
     return _Copy().copy(value, 0)
+
+
+def _small(value: dict[Any, Any]) -> dict[str, Any] | None:
+    """A copy of a flat dict of short plain values, as most results are; None when it is not one."""
+    copied: dict[str, Any] = {}
+    for key, item in value.items():
+        if type(key) is not str or len(key) > _SHORT or not key.isascii():
+            return None
+        kind = type(item)
+        if kind is str:
+            if len(item) > _SHORT or not item.isascii():
+                return None
+        elif kind is int:
+            if not LEAST <= item <= MOST:
+                return None
+        elif kind is float:
+            if not -INFINITY < item < INFINITY:
+                return None
+        elif kind not in _SIMPLE:
+            return None
+        copied[key] = item
+    return copied
 
 
 class _Copy:
@@ -130,7 +158,7 @@ class _Copy:
             return self.copy(value._value_, depth + 1)
         if isinstance(value, tuple):
             return self.sequence(tuple(tuple.__iter__(value)), depth)
-        if type(value) is deque or isinstance(value, _VIEWS):
+        if isinstance(value, deque) or isinstance(value, _VIEWS):
             return self.sequence(list(value), depth)
         if type(value) is set or type(value) is frozenset:
             return self.sequence(ordered(value), depth)
