@@ -25,7 +25,8 @@ MAX_SHOWN = 80
 MAX_PROBLEMS = 3
 MAX_SCHEMA_NODES = 20_000
 MAX_DEPTH = 64
-_SCALARS = frozenset({int, float, str, bool, type(None)})
+_SCALARS = frozenset({int, bool, type(None)})
+"""Exact types of which every value is fit for JSON."""
 
 
 class ArgumentValidator:
@@ -36,14 +37,19 @@ class ArgumentValidator:
     def __init__(self, tool: ToolSpec) -> None:
         self.tool_name = tool.name
         self._schema = tool.parameters
-        self._is_valid = _compile(tool.name, orjson.dumps(tool.parameters))
+        try:
+            schema = orjson.dumps(tool.parameters)
+        except TypeError as error:
+            raise SpecError(f"tool {tool.name!r}: the schema is not plain JSON: {error}") from None
+        self._is_valid = _compile(tool.name, schema)
 
     def check(self, arguments: Mapping[str, JSON]) -> ToolError | None:
         """None when the arguments fit, else an `invalid_arguments` error. Never raises, whatever the arguments."""
         try:
             if self._is_valid(arguments):
                 for value in arguments.values():
-                    if type(value) not in _SCALARS or (type(value) is float and not math.isfinite(value)):
+                    kind = type(value)
+                    if not (value.isascii() if kind is str else kind in _SCALARS):
                         return _unfit(self.tool_name, arguments)
                 return None
         except Exception as error:  # noqa: BLE001 - arguments are a model's: one bad call is contained here

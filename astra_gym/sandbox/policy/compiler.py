@@ -25,27 +25,26 @@ class CompiledSource:
 
 
 @lru_cache(maxsize=4096)
-def compile_source(source: str, name: str = "tool") -> CompiledSource:
+def compile_source(source: str, name: str = "tool", outside: frozenset[str] = frozenset()) -> CompiledSource:
     """Check and compile `source`; `name` is for messages.
 
     Raises: PolicyViolationError with every reason why it is refused.
     """
     tree = parse(source, name)
     if taken := taken_names(tree):
-        found, line = taken[0]
+        private, line = taken[0]
         message, hint = (
-            f'names that start with "{PRIVATE_PREFIX}_" are reserved, found "{found}"',
+            f'names that start with "{PRIVATE_PREFIX}_" are reserved, found "{private}"',
             "choose another name",
         )
         raise PolicyViolationError(name, (Violation(line, 0, "reserved-name", message, hint),))
     Prepare().visit(tree)
-    facts = facts_of(tree)
+    facts = facts_of(tree, outside)
     policy = Definitions(facts, MODULES)
     tree.body = policy.visit_body(tree.body)
     if policy.violations:
-        raise PolicyViolationError(
-            name, tuple(sorted(set(policy.violations), key=lambda v: (v.line, v.column, v.rule)))
-        )
+        found = sorted(dict.fromkeys(policy.violations), key=lambda violation: (violation.line, violation.column))
+        raise PolicyViolationError(name, tuple(found))
     ast.fix_missing_locations(tree)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -26,6 +26,7 @@ class PolicyViolationError(PolicyError):
     """Tool source that the policy refuses, with every reason; `line`, `rule` and `hint` are those of the first."""
 
     def __init__(self, name: str, violations: tuple[Violation, ...]) -> None:
+        self.source_name = name
         self.violations = violations
         first = violations[0]
         self.line, self.rule, self.hint = first.line, first.rule, first.hint

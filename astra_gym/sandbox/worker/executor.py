@@ -178,7 +178,7 @@ class WorkerExecutor:
             worker.kill()
             raise SandboxError(f"isolation 'require-os': this platform does not grant {', '.join(lacking)}")
         reply = worker.ask(marshal.dumps(("open", self._number, self._wire)), 10 * self._budget_s)
-        raise_refusal(self.program.name, reply)
+        raise_refusal(reply)
         self._stateless = bool(reply[1])
 
     def _replay(self, worker: WorkerProcess) -> None:
@@ -215,7 +215,7 @@ class WorkerExecutor:
 _CODES = frozenset({"tool_error", "limit_exceeded", "tool_timeout", "invalid_arguments"})
 
 
-def raise_refusal(name: str, reply: Any) -> None:
+def raise_refusal(reply: Any) -> None:
     """Raise PolicyViolationError when a reply says that the policy refused a program."""
     if isinstance(reply, list) and reply and reply[0] is False:
-        raise PolicyViolationError(name, tuple(Violation(*fields) for fields in reply[2]))
+        raise PolicyViolationError(str(reply[1]), tuple(Violation(*fields) for fields in reply[2]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from astra_gym.errors import SandboxError
+from astra_gym.errors import PolicyError, SandboxError
 from astra_gym.sandbox.front import Front, to_result
 from astra_gym.sandbox.limits import LIMIT_TEXT
 from astra_gym.sandbox.program import Program
@@ -62,6 +62,8 @@ class IsolatedRunner:
         payload = [(call.name, call.arguments) for call, result in zip(calls, refused, strict=True) if result is None]
         try:
             done, fuel, stateless = self._ask(program, seed, payload)
+        except PolicyError:
+            raise
         except (WorkerTimeoutError, WorkerLostError, ValueError):
             done, fuel, stateless = self._one_by_one(program, seed, payload)
         results: list[ToolResult] = []
@@ -96,7 +98,7 @@ class IsolatedRunner:
             self._last = None
             return self._ask(program, seed, payload)
         self._last = wire
-        raise_refusal(program.name, reply)
+        raise_refusal(reply)
         try:
             _, outcomes, fuel, stateless = reply
             return (

@@ -67,7 +67,7 @@ class Server:
         try:
             loader = load_program(ProgramParts.from_wire(wire))
         except PolicyViolationError as error:
-            return orjson.dumps([False, str(error), [list(_fields(one)) for one in error.violations]])
+            return orjson.dumps([False, error.source_name, [list(_fields(one)) for one in error.violations]])
         self._drop(number)
         self._sessions[number] = Session(loader)
         self._table_bytes += len(loader.parts.data)
@@ -93,7 +93,7 @@ class Server:
         try:
             loader = load_program(ProgramParts.from_wire(wire))
         except PolicyViolationError as error:
-            return orjson.dumps([False, str(error), [list(_fields(one)) for one in error.violations]])
+            return orjson.dumps([False, error.source_name, [list(_fields(one)) for one in error.violations]])
         session = Session(loader)
         session.reset(seed)
         outcomes: list[Outcome] = []
