@@ -112,9 +112,9 @@ def main() -> None:
             touched.append("the canary file was read or written")
         if extra := sorted(path.name for path in scratch.iterdir() if path != canary):
             touched.append(f"files appeared: {extra}")
-        print(
-            json.dumps({"id": attack["id"], "outcomes": outcomes, "changed": changed, "touched": touched}), flush=True
-        )
+        report = {"id": attack["id"], "outcomes": outcomes, "changed": changed, "touched": touched}
+        sys.stdout.write(json.dumps(report).replace(str(scratch), "SCRATCH") + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -53,8 +53,19 @@ def _differences(first: dict[str, dict[str, Any]], second: dict[str, dict[str, A
         for name in first
         if "outcomes" in first[name] and "outcomes" in second[name]
         if not (_timed_out(first[name]) or _timed_out(second[name]))
-        if first[name]["outcomes"] != second[name]["outcomes"]
+        if _comparable(first[name]) != _comparable(second[name])
     }
+
+
+def _comparable(report: dict[str, Any]) -> list[list[Any]]:
+    """The outcomes, with what depends on the interpreter's own recursion limit left out.
+
+    Generators inside each other are only stopped by that one, which is not the same in a worker.
+    """
+    return [
+        [code, "" if code == "limit_exceeded" and str(text).startswith(("recursion", "fuel")) else text]
+        for code, text in report["outcomes"]
+    ]
 
 
 def _check(attacks: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
