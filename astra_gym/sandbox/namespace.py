@@ -97,6 +97,7 @@ GUARDS: dict[str, Any] = {
     "_slice_store_": _SliceStore,
     "_display_": _display,
     "_write_": classes.writable,
+    "_super_": classes.super_of,
     "_metaclass_": classes.METACLASS,
     "_type_name_": classes.type_name,
     "_class_name_": classes.class_name,

@@ -55,7 +55,10 @@ class Program:
     @cached_property
     def parts(self) -> ProgramParts:
         """This program as plain data, without the schemas."""
-        tables = orjson.dumps({table.upper(): value for table, value in self.data.items()})
+        try:
+            tables = orjson.dumps({table.upper(): value for table, value in self.data.items()})
+        except TypeError as error:
+            raise SpecError(f"{self.name}: the tables are not plain JSON: {error}") from None
         sources = tuple((tool.name, tool.source) for tool in self.tools)
         return ProgramParts(self.name, sources, self.library, tables, self.clock, self.limits)
 

@@ -21,7 +21,7 @@ from astra_gym.sandbox.guards.text import exception_text, repr_of
 from astra_gym.sandbox.limits import LIMIT_TEXT, MAX_ERROR_TEXT, LimitExceeded, Limits, WatchdogTrip
 from astra_gym.sandbox.meter import Episode, Meter, current_meter, fuel_left
 from astra_gym.sandbox.modules.numbers import CONTEXT
-from astra_gym.sandbox.namespace import new_namespace
+from astra_gym.sandbox.namespace import TOOL_BUILTINS, new_namespace
 from astra_gym.sandbox.policy.compiler import CompiledSource, compile_source
 from astra_gym.sandbox.results import plain
 from astra_gym.sandbox.watchdog import settle, wake
@@ -65,7 +65,8 @@ class Loader:
     def __init__(self, parts: ProgramParts) -> None:
         self.parts = parts
         self.library = compile_source(parts.library, f"{parts.name} (library)") if parts.library else None
-        self.tools = {name: compile_source(source, name) for name, source in parts.tools}
+        outside = self.library.facts.bound & TOOL_BUILTINS.keys() if self.library else frozenset()
+        self.tools = {name: compile_source(source, name, frozenset(outside)) for name, source in parts.tools}
         sources: list[CompiledSource] = [*self.tools.values(), *([self.library] if self.library else [])]
         self.stateless = all(source.facts.stateless for source in sources)
         self.uses_decimal = any("decimal" in source.facts.modules for source in sources)

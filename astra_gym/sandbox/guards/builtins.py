@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 from astra_gym.sandbox.guards import compare, constructors, operators, text
 from astra_gym.sandbox.guards.constructors import MISSING
-from astra_gym.sandbox.guards.iteration import FLAT, Shell, collect, iterable, shell, simple
+from astra_gym.sandbox.guards.iteration import FLAT, Shell, collect, iterable, metered, shell, simple
 from astra_gym.sandbox.limits import MAX_ITERATORS
 from astra_gym.sandbox.meter import SHIFT, charge, out, spend
 from astra_gym.sandbox.words import words
@@ -70,15 +72,15 @@ def summed(values: Any, start: Any = 0) -> Any:
 
 
 def mapped(function: Any, *inputs: Any) -> Any:
-    if simple(inputs):
+    if simple(inputs) and type(function) is FunctionType:
         return map(function, *map(iterable, inputs))
     return shell(lambda *sources: map(function, *sources), *inputs)
 
 
 def filtered(function: Any, values: Any) -> Any:
-    if type(values) in FLAT:
+    if type(values) in FLAT and (function is None or type(function) is FunctionType):
         return filter(function, iterable(values))
-    return shell(lambda source: filter(function, source), values)
+    return shell(lambda source: filter(function, source), metered(values))
 
 
 def zipped(*inputs: Any, strict: bool = False) -> Any:
@@ -142,9 +144,12 @@ def quantified(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def rounded(number: Any, digits: Any = None) -> Any:
-    if digits is not None and type(digits) is int and not -400 < digits < 400:
+    if digits is None:
+        return round(number)
+    digits = operator.index(digits)
+    if not -400 < digits < 400:
         out("number_too_large")
-    return round(number) if digits is None else round(number, digits)
+    return round(number, digits)
 
 
 def _radix(write: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -186,7 +186,9 @@ def get_attribute(value: Any, name: Any, *default: Any) -> Any:
         raise TypeError("attribute name must be string")
     if refused_attribute(name):
         raise AttributeError(f"attribute {name!r} is not available in a tool")
-    if name in GUARDED_METHODS and (type(type(value)) is not ToolMeta):
+    if name in GUARDED_METHODS and (
+        type(type(value)) is not ToolMeta or type(getattr(value, name, None)) is types.BuiltinMethodType
+    ):
         if default and not hasattr(value, name):
             return default[0]
         return bound(value, name)
@@ -248,6 +250,13 @@ def static_method(function: Any) -> Any:
 
 def class_method(function: Any) -> Any:
     return classmethod(_function(function))
+
+
+def super_of(kind: Any, *target: Any) -> Any:
+    """`super` with arguments: of a class that the tool defined."""
+    if not is_tool_class(kind):
+        raise TypeError("super() takes a class of the tool's own")
+    return super(kind, *target)
 
 
 CLASS_FUNCTIONS: dict[str, Any] = {

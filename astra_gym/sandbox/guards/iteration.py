@@ -100,6 +100,11 @@ def sequence(value: Any) -> Any:
     return value
 
 
+def metered(values: Any) -> Shell:
+    """An iterator that draws fuel for each element, whoever walks it: a loop in C never ends by itself."""
+    return Shell(iter(iterable(values)), (values,))
+
+
 def unpackable(value: Any) -> Any:
     """An iterable whose elements a loop target unpacks: sets among them are put in order."""
     value = iterable(value)

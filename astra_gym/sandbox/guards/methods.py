@@ -7,19 +7,20 @@ charged by its size; of KEYED ones the first argument (of ALL_KEYED, every argum
 from __future__ import annotations
 
 import types
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from astra_gym.sandbox.guards import builtins as guarded
 from astra_gym.sandbox.guards import compare, constructors, operators
+from astra_gym.sandbox.guards.containers import Deque
 from astra_gym.sandbox.guards.iteration import collect, ordered
 from astra_gym.sandbox.guards.method_names import ALL_KEYED, KEYED, SCANNED
 from astra_gym.sandbox.guards.template import format_template
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_LENGTH
 from astra_gym.sandbox.meter import charge, out
 
-_SIZED = frozenset({str, bytes, list, tuple, dict, set, frozenset, deque, Counter})
+_SIZED = frozenset({str, bytes, list, tuple, dict, set, frozenset, Deque, Counter})
 Method = Callable[..., Any]
 REPLACED: dict[str, Method] = {}
 
@@ -41,14 +42,27 @@ def _exact(value: Any) -> Any:
 
 
 def otherwise(value: Any, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """A method call on something that the guard of that name is not about."""
-    if type(value) is type:
-        if args and isinstance(args[0], value) and type(args[0]) is not type:
+    """A method call on something that the guard of that name is not about: an object of a subclass, or a type."""
+    found = getattr(value, name)
+    if type(found) in _WRITTEN:
+        return found(*args, **options)
+    if isinstance(value, type):
+        if args and isinstance(args[0], value) and not isinstance(args[0], type):
             return call_method(args[0], name, *args[1:], **options)
         raise TypeError(f"{value.__name__}.{name} must be called on a value")
+    if type(value) is super:
+        raise TypeError(f"super().{name} is not available; call the method on self")
     if isinstance(value, str) and type(value) is not str:
         return call_method(_exact(value), name, *args, **options)
-    return getattr(value, name)(*args, **options)
+    if isinstance(value, int) and type(value) is not int and hasattr(int, name):
+        return call_method(int(value), name, *args, **options)
+    if isinstance(value, tuple) and type(value) is not tuple and hasattr(tuple, name):
+        return call_method(tuple(value), name, *args, **options)
+    return found(*args, **options)
+
+
+_WRITTEN = frozenset({types.MethodType, types.FunctionType})
+"""Types of methods that are written in Python: a tool's own, or a guarded one."""
 
 
 def call_method(value: Any, name: str, /, *args: Any, **options: Any) -> Any:
@@ -153,6 +167,7 @@ def _expandtabs(text: Any, tabsize: int = 8) -> Any:
 def _translate(text: str, table: Any) -> str:
     if not isinstance(table, dict):
         raise TypeError("translate() takes a dict; make one with str.maketrans")
+    table = dict(table)
     longest = max((len(new) for new in table.values() if isinstance(new, str)), default=1)
     charge(len(table))
     if longest > 1 and len(text) * longest > 4 * MAX_LENGTH:
@@ -182,7 +197,7 @@ def _to_bytes(number: int, length: int = 1, byteorder: Any = "big", *, signed: b
     return number.to_bytes(length, byteorder, signed=signed)
 
 
-@_replaces("extend", list, deque)
+@_replaces("extend", list, Deque)
 def _extend(values: Any, more: Any) -> None:
     items = collect(more)
     if len(values) + len(items) > MAX_LENGTH:
@@ -190,8 +205,8 @@ def _extend(values: Any, more: Any) -> None:
     values.extend(items)
 
 
-@_replaces("extendleft", deque)
-def _extendleft(values: deque[Any], more: Any) -> None:
+@_replaces("extendleft", Deque)
+def _extendleft(values: Deque, more: Any) -> None:
     items = collect(more)
     if len(values) + len(items) > MAX_LENGTH:
         out()
@@ -203,7 +218,7 @@ def _sort(values: list[Any], *, key: Any = None, reverse: Any = False) -> None:
     values[:] = guarded.sort(values, key=key, reverse=reverse)
 
 
-@_replaces("pop", list, set, deque, dict)
+@_replaces("pop", list, set, Deque, dict)
 def _pop(values: Any, *args: Any) -> Any:
     if type(values) is set:
         if not values:
@@ -223,6 +238,7 @@ def _update(values: Any, /, *others: Any, **extra: Any) -> None:
         if type(values) is set:
             items: Any = other if type(other) in (set, frozenset) else constructors.make_set(other)
         elif isinstance(values, Counter):
+            operators.check_counts(values, other)
             items = other if isinstance(other, dict) else counted(other)
         else:
             items = other if isinstance(other, dict) else constructors.make_dict(other)
@@ -230,6 +246,7 @@ def _update(values: Any, /, *others: Any, **extra: Any) -> None:
         values.update(items)
         operators.check_size(values)
     if extra:
+        operators.check_counts(values, Counter(extra) if isinstance(values, Counter) else None)
         values.update(**extra)
 
 
@@ -242,14 +259,14 @@ def counted(values: Any) -> dict[Any, int]:
     return counts
 
 
-@_replaces("copy", list, set, frozenset, deque, dict)
+@_replaces("copy", list, set, frozenset, Deque, dict)
 def _copy(values: Any) -> Any:
     charge(len(values))
     return values.copy()
 
 
 def _scanned_for(name: str) -> None:
-    @_replaces(name, list, tuple, deque, str, bytes, range)
+    @_replaces(name, list, tuple, Deque, str, bytes, range)
     def scan(values: Any, value: Any, *args: Any) -> Any:
         if type(values) in (str, bytes):
             charge(len(values))
@@ -262,7 +279,7 @@ _scanned_for("index")
 _scanned_for("count")
 
 
-@_replaces("remove", list, set, deque)
+@_replaces("remove", list, set, Deque)
 def _remove(values: Any, value: Any) -> None:
     if type(values) is set:
         values.remove(compare.key(value))
@@ -289,6 +306,18 @@ def _from_bytes(kind: Any, data: Any, byteorder: Any = "big", *, signed: bool = 
 
 
 REPLACED["from_bytes"] = _from_bytes
+
+
+def _counting(name: str) -> None:
+    @_replaces(name, dict)
+    def count(counter: Any, *args: Any, **options: Any) -> Any:
+        operators.check_counts(counter, *args)
+        charge(4 * len(counter))
+        return getattr(counter, name)(*map(compare.bounded, args), **options)
+
+
+for _name in ("most_common", "total", "subtract"):
+    _counting(_name)
 
 
 def _elements(counter: Any) -> list[Any]:

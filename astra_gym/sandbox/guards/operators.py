@@ -7,12 +7,14 @@ native operator returns.
 from __future__ import annotations
 
 import operator
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
+from numbers import Number
 from typing import Any
 
 from astra_gym.sandbox.guards.compare import bounded
+from astra_gym.sandbox.guards.containers import Deque
 from astra_gym.sandbox.guards.iteration import iterable
 from astra_gym.sandbox.guards.percent import percent_format
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_BITS, MAX_LENGTH, LimitExceeded
@@ -51,6 +53,13 @@ def member_value(value: Any) -> Any:
     return value
 
 
+def check_counts(*values: Any) -> None:
+    """Refuse Counters whose counts are not numbers: adding or comparing those could go on without end."""
+    for value in values:
+        if isinstance(value, Counter) and not all(isinstance(count, Number) for count in value.values()):
+            raise TypeError("the counts of a Counter must be numbers")
+
+
 def add(left: Any, right: Any) -> Any:
     kind = type(left)
     if kind is int or kind is float:
@@ -59,7 +68,10 @@ def add(left: Any, right: Any) -> Any:
         if len(left) > MAX_LENGTH:
             out()
         return check_size(left + right)
-    if isinstance(left, (deque, tuple, Counter)):
+    if isinstance(left, Counter):
+        check_counts(left, right)
+        return check_size(left + right)
+    if isinstance(left, (Deque, tuple)):
         return check_size(left + right)
     if isinstance(left, Enum) or isinstance(right, Enum):
         return add(member_value(left), member_value(right))
@@ -70,6 +82,7 @@ def sub(left: Any, right: Any) -> Any:
     kind = type(left)
     if kind is int or kind is float:
         return left - right
+    check_counts(left, right)
     return _set_or_number(left, right, left - right)
 
 
@@ -87,10 +100,12 @@ def positive(value: Any) -> Any:
 
 
 def bit_and(left: Any, right: Any) -> Any:
+    check_counts(left, right)
     return _set_or_number(left, right, left & right)
 
 
 def bit_xor(left: Any, right: Any) -> Any:
+    check_counts(left, right)
     return _set_or_number(left, right, left ^ right)
 
 
@@ -99,6 +114,7 @@ def bit_or(left: Any, right: Any) -> Any:
         return left | right
     if isinstance(left, type) or callable(left):
         return UNION_TYPES(left, right)
+    check_counts(left, right)
     return _set_or_number(left, right, left | right)
 
 
@@ -121,7 +137,7 @@ def mul(left: Any, right: Any) -> Any:
             out("number_too_large")
         left, right = right, left
         kind, other = other, kind
-    if (other is int or other is bool) and (kind in _SEQUENCES or isinstance(left, (deque, tuple))):
+    if (other is int or other is bool) and (kind in _SEQUENCES or isinstance(left, (Deque, tuple))):
         length = len(left) * right
         if length > FREE_SIZE:
             if length > MAX_LENGTH:
@@ -180,18 +196,19 @@ def in_place(name: str, left: Any, right: Any) -> Any:
     if name == "Add":
         if kind is int or kind is float:
             return left + right
-        if kind is list or kind is deque:
+        if kind is list or kind is Deque:
             items = check_size(list(iterable(right)))
             if len(left) + len(items) > MAX_LENGTH:
                 out()
             left += items
             return left
         if isinstance(left, Counter):
+            check_counts(left, right)
             left += right
             return check_size(left)
         return add(left, right)
     if name == "Mult":
-        if kind is list or kind is deque:
+        if kind is list or kind is Deque:
             items = mul(list(left), right)
             left.clear()
             left.extend(items)
@@ -206,6 +223,7 @@ def _in_place_container(name: str, left: Any, right: Any) -> Any:
     if type(left) is set and not isinstance(right, _SETS) and not hasattr(right, "isdisjoint"):
         raise TypeError(f"unsupported operand type(s) for set and {type(right).__name__}")
     charge(len(left) + len(right))
+    check_counts(left, right)
     if name == "BitOr":
         left |= right if isinstance(right, (dict, *_SETS)) else bounded(list(iterable(right)))
     elif name == "BitAnd":

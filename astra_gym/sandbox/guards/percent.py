@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from astra_gym.sandbox.guards.compare import total
 from astra_gym.sandbox.guards.text import repr_of, str_of
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_FORMAT_WIDTH, MAX_LENGTH
 from astra_gym.sandbox.meter import charge, out
@@ -50,6 +51,8 @@ def percent_format(template: str, values: Any) -> str:
             replaced = (str_of(values),) if fields else values
     else:
         replaced = (_shown(values, fields[0][1] if fields else "s"),)
+    parts = [replaced[name] for name, _ in fields] if isinstance(replaced, dict) else replaced
+    total(len(part) for part in parts if type(part) is str)
     text: str = template % replaced
     if len(text) > FREE_SIZE:
         charge(len(text))

@@ -99,7 +99,8 @@ class _Renderer:
 
     def _library_object(self, value: Any, kind: type) -> str:
         if isinstance(value, Counter):
-            return f"Counter({self.pairs(dict(value.most_common()))})" if value else "Counter()"
+            counts = dict(value.most_common() if all(type(count) is int for count in value.values()) else value)
+            return f"Counter({self.pairs(counts)})" if value else "Counter()"
         if isinstance(value, defaultdict):
             return f"defaultdict({self.repr(value.default_factory)}, {self.pairs(dict(value))})"
         if isinstance(value, OrderedDict):

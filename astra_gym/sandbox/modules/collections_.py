@@ -7,6 +7,7 @@ from typing import Any
 
 from astra_gym.sandbox.guards import constructors, text
 from astra_gym.sandbox.guards.classes import make_named_tuple
+from astra_gym.sandbox.guards.containers import DefaultDict, Deque
 from astra_gym.sandbox.guards.iteration import collect
 from astra_gym.sandbox.guards.methods import counted
 from astra_gym.sandbox.meter import charge, spend
@@ -29,7 +30,7 @@ def _default_dict(factory: Any = None, /, *values: Any, **extra: Any) -> collect
     spend(CONTAINER_COST)
     if factory is not None and not callable(factory):
         raise TypeError("first argument must be callable or None")
-    return collections.defaultdict(factory, constructors.make_dict(*values, **extra))
+    return DefaultDict(factory, constructors.make_dict(*values, **extra))
 
 
 def _ordered_dict(*values: Any, **extra: Any) -> collections.OrderedDict[Any, Any]:
@@ -39,14 +40,14 @@ def _ordered_dict(*values: Any, **extra: Any) -> collections.OrderedDict[Any, An
 
 def _deque(values: Any = (), maxlen: Any = None) -> collections.deque[Any]:
     spend(CONTAINER_COST)
-    return collections.deque(collect(values), maxlen)
+    return Deque(collect(values), maxlen)
 
 
 _STANDS_FOR: dict[Any, type] = {
     _counter: collections.Counter,
-    _default_dict: collections.defaultdict,
+    _default_dict: DefaultDict,
     _ordered_dict: collections.OrderedDict,
-    _deque: collections.deque,
+    _deque: Deque,
 }
 for _function, _kind in _STANDS_FOR.items():
     constructors.REAL_TYPES[_function] = _kind

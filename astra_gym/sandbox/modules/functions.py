@@ -206,7 +206,7 @@ class _DeepCopy:
             for name, item in value.items():
                 dict.__setitem__(made, self.copy(name, depth), self.copy(item, depth))
             return made
-        if type(value) is list or type(value) is deque:
+        if type(value) is list or isinstance(value, deque):
             row: Any = type(value)()
             self.done[id(value)] = row
             row.extend([self.copy(item, depth) for item in value])

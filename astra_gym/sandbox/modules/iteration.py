@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from astra_gym.sandbox.guards import compare, operators
-from astra_gym.sandbox.guards.iteration import Shell, collect, iterable
+from astra_gym.sandbox.guards.iteration import Shell, collect, iterable, metered
 from astra_gym.sandbox.limits import MAX_BITS, MAX_ITERATORS
 from astra_gym.sandbox.meter import charge, out
 from astra_gym.sandbox.modules.frozen import frozen
@@ -38,7 +38,7 @@ def _applied(name: str) -> Callable[..., Shell]:
     make = getattr(itertools, name)
 
     def function(test: Any, values: Any) -> Shell:
-        return _shelled(lambda source: make(test, source), values)
+        return _shelled(lambda source: make(test, source), metered(values))
 
     function.__name__ = name
     return function

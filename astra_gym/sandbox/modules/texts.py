@@ -53,11 +53,11 @@ class _Plain:
 
     def copy(self, value: Any, depth: int = 0) -> Any:
         kind = type(value)
-        self.room -= 1 + (len(value) if kind is str else 0)
-        if self.room < 0 or depth > MAX_JSON_DEPTH:
+        self.take(1 + (len(value) if kind is str else 0))
+        if depth > MAX_JSON_DEPTH:
             out()
         if kind in _ATOMS:
-            return operators.check_int(value) if kind is int else value
+            return self.integer(value) if kind is int else value
         if isinstance(value, dict):
             return {self.key(name): self.copy(item, depth + 1) for name, item in self.items(value)}
         if isinstance(value, (list, tuple)):
@@ -69,6 +69,15 @@ class _Plain:
             raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
         return self.copy(self.default(value), depth + 1)
 
+    def take(self, size: int) -> None:
+        self.room -= size
+        if self.room < 0:
+            out()
+
+    def integer(self, value: int) -> int:
+        self.take(value.bit_length() >> 2)
+        return operators.check_int(value)
+
     def items(self, value: dict[Any, Any]) -> list[tuple[Any, Any]]:
         items = list(value.items())
         if self.sort_keys:
@@ -79,7 +88,9 @@ class _Plain:
         name = operators.member_value(name)
         if type(name) not in _ATOMS:
             raise TypeError(f"keys must be str, int, float, bool or None, not {type(name).__name__}")
-        return name
+        if type(name) is str:
+            self.take(len(name))
+        return self.integer(name) if type(name) is int else name
 
 
 def _dumps(

@@ -29,11 +29,12 @@ class Facts:
     """Whether no call can change what a later call sees (proved from the text, so it may be False without cause)."""
 
 
-def facts_of(tree: ast.Module) -> Facts:
-    """The facts of a prepared tree."""
-    bound: set[str] = set()
+def facts_of(tree: ast.Module, outside: frozenset[str] = frozenset()) -> Facts:
+    """The facts of a prepared tree whose global names include those of `outside`, which it does not bind itself."""
+    bound: set[str] = set(outside)
     imports: list[tuple[str, str]] = []
     modules: set[str] = set()
+    plain: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.add(node.id)
@@ -50,7 +51,10 @@ def facts_of(tree: ast.Module) -> Facts:
             imports.extend((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module or "")
-            bound.update(alias.asname or alias.name for alias in node.names)
+            bound.update(alias.asname for alias in node.names if alias.asname not in (None, alias.name))
+            plain.update(alias.name for alias in node.names if alias.asname in (None, alias.name))
+    stateless = _is_stateless(tree, modules, bound)
+    bound |= plain
     aliases = {local: module for local, module in imports if local not in bound}
     functions = frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
     return Facts(
@@ -59,7 +63,7 @@ def facts_of(tree: ast.Module) -> Facts:
         aliases,
         frozenset(modules),
         functions,
-        _is_stateless(tree, modules, bound),
+        stateless,
     )
 
 
@@ -102,7 +106,7 @@ STATEFUL_MODULES = frozenset({"random"})
 STATEFUL_CALLS = frozenset(
     words(
         "next getattr setattr delattr heappush heappop heapify heappushpop heapreplace insort insort_left "
-        "insort_right shuffle lru_cache cache cached_property"
+        "insort_right shuffle lru_cache cache cached_property attrgetter methodcaller"
     )
 )
 """Functions that change an argument or remember something between calls."""
@@ -133,9 +137,14 @@ def _is_stateless(tree: ast.Module, modules: set[str], bound: set[str]) -> bool:
             return False
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     for node in _module_level(tree):
-        if isinstance(node, ast.GeneratorExp) or (isinstance(node, ast.Call) and _called_name(node) not in _LOAD_CALLS):
+        if isinstance(node, ast.GeneratorExp) or (isinstance(node, ast.Call) and not _loads(node, bound)):
             return False
     return all(_keeps_to_itself(function) for function in functions)
+
+
+def _loads(node: ast.Call, bound: set[str]) -> bool:
+    """Whether a call at module level is one of those that leave nothing behind, under its own name."""
+    return _called_name(node) in _LOAD_CALLS and not (isinstance(node.func, ast.Name) and node.func.id in bound)
 
 
 def _module_level(tree: ast.Module) -> list[ast.AST]:
@@ -160,8 +169,22 @@ def _keeps_to_itself(function: ast.FunctionDef | ast.Lambda) -> bool:
         return False
     fresh = _fresh_names(function)
     return all(
-        isinstance(target, ast.Name) and target.id in fresh for node in ast.walk(function) for target in _changed(node)
+        isinstance(target, ast.Name) and target.id in fresh
+        for node in _own_nodes(function)
+        for target in _changed(node)
     )
+
+
+def _own_nodes(function: ast.FunctionDef | ast.Lambda) -> list[ast.AST]:
+    """The nodes of a function without those of the functions inside it, which are judged by themselves."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = list(function.body) if isinstance(function, ast.FunctionDef) else [function.body]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        if not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
 
 
 def _immutable(node: ast.AST) -> bool:
@@ -176,7 +199,7 @@ def _changed(node: ast.AST) -> list[ast.AST]:
     """What a node changes in place."""
     if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
         return [node.value]
-    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+    if isinstance(node, ast.AugAssign):
         return [] if _is_immutable_step(node) else [node.target]
     if isinstance(node, ast.Attribute) and node.attr in MUTATORS:
         return [node.value]
@@ -188,14 +211,16 @@ def _is_immutable_step(node: ast.AugAssign) -> bool:
     value: ast.AST = node.value
     if isinstance(value, ast.UnaryOp):
         value = value.operand
-    return isinstance(value, (ast.Constant, ast.JoinedStr)) or isinstance(node.op, (ast.Mult, ast.Div, ast.FloorDiv))
+    if isinstance(node.op, (ast.Add, ast.Sub)):
+        return isinstance(value, ast.Constant) and isinstance(value.value, (int, float))
+    return isinstance(node.op, (ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift))
 
 
 def _fresh_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
     """Local names that are only ever bound to containers made on the spot (whose elements they do not change)."""
     good: set[str] = set()
     bad = {arg.arg for arg in ast.walk(function.args) if isinstance(arg, ast.arg)}
-    for node in ast.walk(function):
+    for node in _own_nodes(function):
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name) and _is_fresh(node.value):
@@ -206,10 +231,12 @@ def _fresh_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
             bad |= _bound_in(node.target)
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
             bad |= _bound_in(node.optional_vars)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)) and node.name:
+        elif isinstance(node, (ast.MatchAs, ast.MatchStar, ast.ExceptHandler, ast.FunctionDef)) and node.name:
             bad.add(node.name)
-        elif isinstance(node, (ast.FunctionDef, ast.Lambda)) and node is not function:
-            bad |= {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            bad.add(node.rest)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            bad.update(alias.asname or alias.name for alias in node.names)
     return good - bad
 
 

@@ -89,6 +89,8 @@ class PolicyBase(RestrictingNodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         self.check_name(node, node.id)
+        if isinstance(node.ctx, ast.Load) and self.is_builtin(node, frozenset({"super"})):
+            self.refuse(node, "super", "super is only available as a call", "write super().method(...)")
         if isinstance(node.ctx, ast.Load) and node.id in UNAVAILABLE_NAMES and node.id not in self.facts.bound:
             self.refuse(node, "unavailable-name", f'"{node.id}" is not available', UNAVAILABLE_NAMES[node.id])
         return node

@@ -33,6 +33,11 @@ class Calls(Expressions):
             self._arguments(node)
             node.func = build.name("_int_")
             return node
+        if self.is_builtin(function, frozenset({"super"})):
+            self._arguments(node)
+            if node.args or node.keywords:
+                node.func = build.name("_super_")
+            return node
         node.func = self.visit(function)
         self._arguments(node)
         return node

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from astra_gym.sandbox.guards.methods import GUARDED_METHODS
 from astra_gym.sandbox.policy import build
+from astra_gym.sandbox.policy.analysis import MUTATORS
 from astra_gym.sandbox.policy.names import METERED_SIZE, TYPE_NAMES
 from astra_gym.sandbox.policy.statements import Statements
 
@@ -141,6 +143,8 @@ class Definitions(Statements):
         elif isinstance(node, ast.MatchClass):
             for attribute in node.kwd_attrs:
                 self.check_attribute(node, attribute)
+                if attribute in GUARDED_METHODS or attribute in MUTATORS:
+                    self.refuse(node, "match-method", f'the method "{attribute}" cannot be captured', "call it")
             node.cls = self._pattern_class(node.cls)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.pattern):

@@ -34,8 +34,8 @@ class Expressions(PolicyBase):
     # Attributes
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node.attr == "__init__" and _is_super_call(node.value):
-            self.visit(node.value)
+        if node.attr == "__init__" and self._is_super_call(node.value):
+            node.value = self.visit(node.value)
             return node
         if isinstance(node.ctx, ast.Load) and node.attr == "__name__":
             return self._class_name(node)
@@ -51,6 +51,9 @@ class Expressions(PolicyBase):
         elif node.attr in GUARDED_METHODS:
             return build.call("_bound_", node.value, build.constant(node.attr))
         return node
+
+    def _is_super_call(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and self.is_builtin(node.func, frozenset({"super"}))
 
     def _class_name(self, node: ast.Attribute) -> ast.AST:
         """`type(x).__name__`, `x.__class__.__name__` and `C.__name__`."""
@@ -239,10 +242,6 @@ class Expressions(PolicyBase):
             check_spec(str(spec.value)) if "%" not in str(spec.value) else None
         except LimitExceeded:
             self.refuse(node, "format-width", "the format width is too large", "at most four digits")
-
-
-def _is_super_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def _short_slice(lower: ast.expr | None, upper: ast.expr | None) -> bool:
