@@ -12,7 +12,7 @@ from astra_gym.sandbox.modules.registry import MODULES
 from astra_gym.sandbox.policy.analysis import Facts, facts_of
 from astra_gym.sandbox.policy.definitions import Definitions
 from astra_gym.sandbox.policy.names import PRIVATE_PREFIX
-from astra_gym.sandbox.policy.prepare import Prepare, parse, taken_names
+from astra_gym.sandbox.policy.prepare import FILE_NAME, Prepare, parse, taken_names
 from astra_gym.sandbox.policy.violations import PolicyViolationError, Violation
 
 
@@ -49,7 +49,7 @@ def compile_source(source: str, name: str = "tool", outside: frozenset[str] = fr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            code = compile(tree, "<tool>", "exec", dont_inherit=True, optimize=0)
+            code = compile(tree, FILE_NAME, "exec", dont_inherit=True, optimize=0)
         except (SyntaxError, ValueError, RecursionError) as error:
             line = getattr(error, "lineno", 1) or 1
             raise PolicyViolationError(name, (Violation(line, 0, "syntax", str(error.args[0])),)) from None

@@ -15,6 +15,11 @@ from astra_gym.sandbox.policy.names import NAMED_TUPLE_API, PRIVATE_PREFIX
 from astra_gym.sandbox.policy.violations import PolicyViolationError, Violation
 
 
+FILE_NAME = "<tool \ud800>"
+"""What tool source is said to be read from. To show the line of a syntax error Python opens the file of that name; this
+one has no name that a file system could hold, so that nothing is opened (in a worker even trying would be the end)."""
+
+
 def parse(source: str, name: str) -> ast.Module:
     """The tree of `source`. Raises: PolicyViolationError when it is no Python, too long, too large or too deep."""
 
@@ -28,7 +33,7 @@ def parse(source: str, name: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(source, "<tool>")
+            tree = ast.parse(source, FILE_NAME)
     except SyntaxError as error:
         raise refuse("syntax", error.msg, "write valid Python", error.lineno or 1, error.offset or 0) from None
     except (ValueError, RecursionError, MemoryError) as error:
