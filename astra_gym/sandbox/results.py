@@ -158,7 +158,7 @@ class _Copy:
             return self.copy(value._value_, depth + 1)
         if isinstance(value, tuple):
             return self.sequence(tuple(tuple.__iter__(value)), depth)
-        if isinstance(value, (deque, *_VIEWS)):
+        if isinstance(value, deque) or isinstance(value, _VIEWS):  # noqa: SIM101 - _VIEWS has no known type
             return self.sequence(list(value), depth)
         if type(value) is set or type(value) is frozenset:
             return self.sequence(ordered(value), depth)

@@ -17,7 +17,7 @@ import orjson
 
 from astra_gym.errors import SpecError
 from astra_gym.records import JSON
-from astra_gym.sandbox.regex_risk import regex_risk
+from astra_gym.sandbox.regex_risk import longest_subject, regex_risk
 from astra_gym.types import ToolError, ToolSpec
 
 META = jsonschema.Draft202012Validator
@@ -32,7 +32,7 @@ _SCALARS = frozenset({int, bool, type(None)})
 class ArgumentValidator:
     """The compiled schema of one tool."""
 
-    __slots__ = ("_is_valid", "_schema", "tool_name")
+    __slots__ = ("_is_valid", "_longest", "_schema", "tool_name")
 
     def __init__(self, tool: ToolSpec) -> None:
         self.tool_name = tool.name
@@ -41,11 +41,13 @@ class ArgumentValidator:
             schema = orjson.dumps(tool.parameters)
         except TypeError as error:
             raise SpecError(f"tool {tool.name!r}: the schema is not plain JSON: {error}") from None
-        self._is_valid = _compile(tool.name, schema)
+        self._is_valid, self._longest = _compile(tool.name, schema)
 
     def check(self, arguments: Mapping[str, JSON]) -> ToolError | None:
         """None when the arguments fit, else an `invalid_arguments` error. Never raises, whatever the arguments."""
         try:
+            if self._longest is not None and _longest_text(arguments) > self._longest:
+                return self._error(f"a text is too long for the schema's patterns: at most {self._longest:,} letters")
             if self._is_valid(arguments):
                 for value in arguments.values():
                     kind = type(value)
@@ -76,15 +78,44 @@ class ArgumentValidator:
 
 
 @lru_cache(maxsize=8192)
-def _compile(name: str, schema: bytes) -> Callable[[Any], bool]:
-    """The compiled check of a schema. Raises: SpecError when it is no usable schema."""
+def _compile(name: str, schema: bytes) -> tuple[Callable[[Any], bool], int | None]:
+    """The compiled check of a schema, and how long a text its patterns may be run on (None: any length).
+
+    Raises: SpecError when it is no usable schema.
+    """
     document = orjson.loads(schema)
     check_schema(document, name)
     try:
         validator = jsonschema_rs.Draft202012Validator(document)
     except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
         raise SpecError(f"tool {name!r}: the schema cannot be compiled: {_short(str(error), 200)}") from None
-    return validator.is_valid
+    limits = [longest_subject(pattern) for _, pattern in _patterns(document)]
+    return validator.is_valid, min((limit for limit in limits if limit is not None), default=None)
+
+
+def _longest_text(value: JSON) -> int:
+    """Characters of the longest text, name or value, anywhere in `value`."""
+    longest = 0
+    waiting: list[Any] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            longest = max(longest, len(item))
+        elif isinstance(item, Mapping):
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return longest
+
+
+def _patterns(schema: JSON) -> Iterator[tuple[str, str]]:
+    """(place, pattern) of every regular expression in a schema."""
+    for place, key, value in _walk(schema):
+        if key == "patternProperties" and isinstance(value, dict):
+            yield from ((place, pattern) for pattern in value)
+        elif key == "pattern" and isinstance(value, str):
+            yield place, value
 
 
 def check_schema(schema: JSON, name: str) -> None:
@@ -106,12 +137,9 @@ def check_schema(schema: JSON, name: str) -> None:
             )
         if key == "$id" and isinstance(value, str):
             raise SpecError(f"tool {name!r}: schema at {place}: '$id' is not allowed")
-        patterns = list(value) if key == "patternProperties" and isinstance(value, dict) else []
-        if key == "pattern" and isinstance(value, str):
-            patterns.append(value)
-        for pattern in patterns:
-            if risk := regex_risk(pattern):
-                raise SpecError(f"tool {name!r}: schema at {place}: pattern {_short(repr(pattern))} refused: {risk}")
+    for place, pattern in _patterns(schema):
+        if risk := regex_risk(pattern):
+            raise SpecError(f"tool {name!r}: schema at {place}: pattern {_short(repr(pattern))} refused: {risk}")
 
 
 def _walk(schema: JSON) -> Iterator[tuple[str, str, JSON]]:
