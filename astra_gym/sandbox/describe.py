@@ -40,9 +40,8 @@ Not available:
 
 
 def _builtins() -> str:
-    functions = sorted(
-        name for name in {**FUNCTIONS, **CLASS_FUNCTIONS} if name not in EXCEPTIONS and name[0].islower()
-    )
+    known = {**FUNCTIONS, **CLASS_FUNCTIONS}
+    functions = sorted(name for name in known if name not in EXCEPTIONS and name[0].islower())
     return f"Builtins: {', '.join(functions)}.\nExceptions: {', '.join(sorted(EXCEPTIONS))}."
 
 

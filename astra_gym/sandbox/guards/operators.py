@@ -56,7 +56,10 @@ def member_value(value: Any) -> Any:
 def check_counts(*values: Any) -> None:
     """Refuse Counters whose counts are not numbers: adding or comparing those could go on without end."""
     for value in values:
-        if isinstance(value, Counter) and not all(isinstance(count, Number) for count in value.values()):
+        if not isinstance(value, Counter):
+            continue
+        charge(16 * len(value))
+        if not all(isinstance(count, Number) for count in value.values()):
             raise TypeError("the counts of a Counter must be numbers")
 
 

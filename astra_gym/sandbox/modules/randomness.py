@@ -107,6 +107,7 @@ class _EpisodeRandom(Random):
         return current_meter().episode.random()
 
 
+random.Random("text")
 _episode = _EpisodeRandom()
 _METHODS = ("seed", "randint", "randrange", "choice", "choices", "sample", "shuffle", "getrandbits", "randbytes")
 RANDOM = frozen(

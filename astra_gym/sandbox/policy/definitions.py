@@ -7,7 +7,7 @@ import ast
 from astra_gym.sandbox.guards.methods import GUARDED_METHODS
 from astra_gym.sandbox.policy import build
 from astra_gym.sandbox.policy.analysis import MUTATORS
-from astra_gym.sandbox.policy.names import METERED_SIZE, TYPE_NAMES
+from astra_gym.sandbox.policy.names import GENERATOR_START, METERED_SIZE, TYPE_NAMES
 from astra_gym.sandbox.policy.statements import Statements
 
 
@@ -25,7 +25,9 @@ class Definitions(Statements):
         depth, self.class_depth = self.class_depth, 0
         body = self.weigh(self.visit_body(_without_docstring(node.body)), METERED_SIZE)
         self.held, self.class_depth = held, depth
-        if node.name in self.facts.recursive and not _is_generator(node):
+        if _is_generator(node):
+            body = [build.statement("_spend_", build.constant(GENERATOR_START)), *body]
+        elif node.name in self.facts.recursive:
             counted = ast.Try(body, [], [], [build.statement("_leave_")])
             body = [build.statement("_enter_"), counted]
         node.body = [self.tick(), *body]

@@ -75,6 +75,8 @@ FLAT_METHODS = frozenset({"items", "values", "split", "splitlines", "keys"})
 NATIVE_AUGMENTED = (ast.Div, ast.FloorDiv, ast.RShift)
 METERED_SIZE = 256
 """AST nodes that one unit of fuel pays for in the body of a loop or function."""
+GENERATOR_START = 32
+"""Fuel of starting a generator: suspended ones that hold each other end on the C stack, so they must be few."""
 DISPLAY_SIZE = 32
 """Elements of a list, tuple, set or dict display that come with the fuel of the statement."""
 CONSTANT_SIZE = 64
