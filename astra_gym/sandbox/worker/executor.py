@@ -18,6 +18,7 @@ from astra_gym.sandbox.front import Front, to_result
 from astra_gym.sandbox.limits import LIMIT_TEXT
 from astra_gym.sandbox.policy.violations import PolicyViolationError, Violation
 from astra_gym.sandbox.program import Program
+from astra_gym.sandbox.session import limit_outcome
 from astra_gym.sandbox.worker.lockdown import REQUIRED
 from astra_gym.sandbox.worker.pool import close_request, pool
 from astra_gym.sandbox.worker.process import WorkerLostError, WorkerProcess, WorkerTimeoutError
@@ -50,6 +51,8 @@ class WorkerExecutor:
         self._wire = program.parts.to_wire()
         self._budget_s = program.limits.wall_s
         self._dedicated = dedicated
+        self._moved = False
+        """Whether it is dedicated for this episode only, because a shared worker ran out of memory."""
         self._require_os = require_os
         self._number = next(_numbers)
         self._worker: WorkerProcess | None = None
@@ -70,6 +73,10 @@ class WorkerExecutor:
     def reset(self, seed: int) -> None:
         if self._closed:
             raise RuntimeError("the executor is closed")
+        if self._moved and self._worker is not None:  # the next episode begins as this one did
+            self._worker.kill()
+            self._worker = None
+            self._moved = self._dedicated = False
         self._seed = self._pending = seed
         self._log = []
         self._log_bytes = 0
@@ -84,6 +91,8 @@ class WorkerExecutor:
             return _UNSENDABLE
         try:
             reply = self._ask_surely(request)
+            if _out_of_memory([reply]) and self._move_out():
+                reply = self._ask_surely(request)
         except WorkerTimeoutError:
             return _TIMEOUT
         except WorkerLostError:
@@ -100,6 +109,8 @@ class WorkerExecutor:
         try:
             request = marshal.dumps(("batch", self._number, self._pending, payload))
             replies = self._ask_surely(request)
+            if _out_of_memory(replies) and self._move_out():
+                replies = self._ask_surely(request)
         except (ValueError, WorkerTimeoutError, WorkerLostError):
             return [result or self(call) for call, result in zip(calls, results, strict=True)]
         self._note(request)
@@ -136,6 +147,15 @@ class WorkerExecutor:
                 if attempt == 2:
                     raise
         raise SandboxError(f"{self.program.name}: a worker lost a session that it was just given")
+
+    def _move_out(self) -> bool:
+        """Leave a shared worker that ran out of memory, which may be others' doing, for one of this executor's own."""
+        if self._dedicated or self._worker is None:
+            return False
+        self._worker.closing.append(self._number)
+        self._worker = None
+        self._dedicated = self._moved = True
+        return True
 
     def _ask(self, worker: WorkerProcess, request: bytes) -> Any:
         if worker.closing:
@@ -212,6 +232,14 @@ class WorkerExecutor:
         return _CRASHED
 
 
+def _out_of_memory(replies: Any) -> bool:
+    """Whether one of these outcomes says that the process had no memory left."""
+    return isinstance(replies, list) and any(
+        isinstance(reply, list) and len(reply) == 2 and reply == _NO_MEMORY for reply in replies
+    )
+
+
+_NO_MEMORY = [False, list(limit_outcome("memory")[1])]
 _CODES = frozenset({"tool_error", "limit_exceeded", "tool_timeout", "invalid_arguments"})
 
 
