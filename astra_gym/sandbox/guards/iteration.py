@@ -124,7 +124,7 @@ def collect(value: Any) -> list[Any]:
         if len(value) > FREE_SIZE:
             if len(value) > MAX_LENGTH:
                 out()
-            charge(len(value))
+            charge(4 * len(value) if kind is range else len(value))  # a range makes its numbers
         return list(value)
     items = list(islice(value, MAX_LENGTH + 1))
     if len(items) > MAX_LENGTH:
