@@ -7,10 +7,9 @@ not a plain scalar is first measured, shared parts counted each time, and refuse
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from astra_gym.sandbox.limits import FREE_SIZE, MAX_LENGTH, LimitExceeded
@@ -92,16 +91,6 @@ def _measure_pair(left: object, right: object) -> None:
         spend(size >> SHIFT)
 
 
-def _guarded(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def guarded(left: Any, right: Any) -> Any:
-        if type(left) in ATOMS or type(right) in ATOMS:
-            return compare(left, right)
-        _measure_pair(left, right)
-        return compare(left, right)
-
-    return guarded
-
-
 def eq(left: Any, right: Any) -> Any:
     """`left == right`."""
     if type(left) in ATOMS or type(right) in ATOMS:
@@ -134,8 +123,20 @@ def gt(left: Any, right: Any) -> Any:
     return left > right
 
 
-le = _guarded(operator.le)
-ge = _guarded(operator.ge)
+def le(left: Any, right: Any) -> Any:
+    """`left <= right`."""
+    if type(left) in ATOMS or type(right) in ATOMS:
+        return left <= right
+    _measure_pair(left, right)
+    return left <= right
+
+
+def ge(left: Any, right: Any) -> Any:
+    """`left >= right`."""
+    if type(left) in ATOMS or type(right) in ATOMS:
+        return left >= right
+    _measure_pair(left, right)
+    return left >= right
 
 
 def contains(value: Any, container: Any) -> bool:

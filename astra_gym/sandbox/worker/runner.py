@@ -51,17 +51,20 @@ class IsolatedRunner:
 
         Raises: PolicyError for source that the policy refuses; SandboxError when no worker starts.
         """
-        return list(self.report(program, seed, calls).results)
+        return list(self._run(program, seed, calls, compare=False).results)
 
     def report(self, program: Program, seed: int, calls: Sequence[ToolCall]) -> RunReport:
-        """As `run`, with the fuel of each call and whether state changed."""
+        """As `run`, with the fuel of each call and whether state changed (which takes longer to find out)."""
+        return self._run(program, seed, calls, compare=True)
+
+    def _run(self, program: Program, seed: int, calls: Sequence[ToolCall], *, compare: bool) -> RunReport:
         front = self._fronts.get(program)
         if front is None:
             front = self._fronts[program] = Front(program)
         refused = [front.refuse(call) for call in calls]
         payload = [(call.name, call.arguments) for call, result in zip(calls, refused, strict=True) if result is None]
         try:
-            done, fuel, stateless = self._ask(program, seed, payload)
+            done, fuel, stateless = self._ask(program, seed, payload, compare)
         except PolicyError:
             raise
         except (WorkerTimeoutError, WorkerLostError, ValueError):
@@ -88,15 +91,17 @@ class IsolatedRunner:
             self._worker = pool(self.hash_seed, zone).start(1 << 30)
         return self._worker
 
-    def _ask(self, program: Program, seed: int, payload: list[Any]) -> tuple[list[ToolResult], list[int], bool]:
+    def _ask(
+        self, program: Program, seed: int, payload: list[Any], compare: bool = False
+    ) -> tuple[list[ToolResult], list[int], bool]:
         worker = self._live()
         wire = marshal.dumps(program.parts.to_wire())
         sent = None if wire == self._last else program.parts.to_wire()
-        request = marshal.dumps(("run", sent, seed, payload))
+        request = marshal.dumps(("run", sent, seed, payload, compare))
         reply = worker.ask(request, program.limits.wall_s * (1 + len(payload) / 8))
         if reply == "lost":
             self._last = None
-            return self._ask(program, seed, payload)
+            return self._ask(program, seed, payload, compare)
         self._last = wire
         raise_refusal(reply)
         try:
