@@ -25,7 +25,7 @@ def describe_policy() -> str:
 
 def _language() -> str:
     forbidden = "\n".join(f"- {kind.__name__}: {hint}." for kind, hint in FORBIDDEN_STATEMENTS.items())
-    return f"""A tool is a plain function: its parameters are the properties of its JSON Schema, its return value is JSON
+    return f"""A tool is a plain function: its parameters are the properties of its JSON Schema, its result is JSON
 (dict, list, str, int, float, bool, None; tuples, sets, dates, Decimal, dataclasses and enums are converted). It signals
 bad input by `raise ValueError("what is wrong and what would do")`. Ordinary Python works: annotations, f-strings,
 comprehensions, generators, nested functions, lambda, try, with, match, classes, dataclasses, decorators, global.

@@ -14,7 +14,6 @@ from astra_gym.sandbox.limits import MAX_SOURCE_BYTES, MAX_SOURCE_DEPTH, MAX_SOU
 from astra_gym.sandbox.policy.names import NAMED_TUPLE_API, PRIVATE_PREFIX
 from astra_gym.sandbox.policy.violations import PolicyViolationError, Violation
 
-
 FILE_NAME = "<tool \ud800>"
 """What tool source is said to be read from. To show the line of a syntax error Python opens the file of that name; this
 one has no name that a file system could hold, so that nothing is opened (in a worker even trying would be the end)."""
