@@ -330,3 +330,14 @@ def test_a_reply_of_another_shape_is_a_crash_and_ends_the_worker(program: Progra
     assert result.error is not None
     assert result.error.code == "tool_crashed"
     assert worker.dead
+
+
+def test_executors_of_a_stateless_program_share_its_tables_in_the_worker() -> None:
+    source = "def f(k: str):\n    return TABLE.get(k)"
+    program = Program((tool("f", source),), data={"TABLE": {"a": 1}}, name="tables")
+    assert program.stateless
+    executors = [WorkerExecutor(program) for _ in range(3)]
+    executors[0].close()
+    assert [executor(ToolCall("f", {"k": "a"})).output for executor in executors[1:]] == [1, 1]
+    other = WorkerExecutor(Program((tool("f", source),), data={"TABLE": {"a": 2}}, name="tables"))
+    assert [one(ToolCall("f", {"k": "a"})).output for one in (other, *executors[1:])] == [2, 1, 1]

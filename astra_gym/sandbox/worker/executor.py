@@ -26,6 +26,8 @@ from astra_gym.types import ToolCall, ToolError, ToolResult
 
 MAX_LOG_BYTES = 16 << 20
 """Marshalled calls of one episode that are kept for restoring it."""
+CALLS_PER_BUDGET = 16
+"""So many calls of a batch share the time that one call may take."""
 _numbers = itertools.count(1)
 _TIMEOUT = ToolResult(None, ToolError("tool_timeout", LIMIT_TEXT["time_or_memory"]))
 _CRASHED = ToolResult(None, ToolError("tool_crashed", "the tool broke the process it ran in"))
@@ -59,7 +61,8 @@ class WorkerExecutor:
         self._seed = 0
         self._pending: int | None = 0
         """Seed of a reset that the worker has not been told of."""
-        self._log: list[bytes] | None = []
+        self._log: list[tuple[bytes, float]] | None = []
+        """Requests of the episode with their budgets in seconds; None when they became too many to keep."""
         self._log_bytes = 0
         self._stateless = False
         self._closed = False
@@ -90,14 +93,14 @@ class WorkerExecutor:
         except ValueError:
             return _UNSENDABLE
         try:
-            reply = self._ask_surely(request)
+            reply = self._ask_surely(request, self._budget_s)
             if _out_of_memory([reply]) and self._move_out():
-                reply = self._ask_surely(request)
+                reply = self._ask_surely(request, self._budget_s)
         except WorkerTimeoutError:
             return _TIMEOUT
         except WorkerLostError:
             return _CRASHED
-        self._note(request)
+        self._note(request, self._budget_s)
         return self._result(reply)
 
     def batch(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
@@ -106,14 +109,15 @@ class WorkerExecutor:
         payload = [(calls[index].name, calls[index].arguments) for index in sent]
         if not payload:
             return [result for result in results if result is not None]
+        budget_s = self._budget_s * (1 + len(payload) / CALLS_PER_BUDGET)
         try:
             request = marshal.dumps(("batch", self._number, self._pending, payload))
-            replies = self._ask_surely(request)
+            replies = self._ask_surely(request, budget_s)
             if _out_of_memory(replies) and self._move_out():
-                replies = self._ask_surely(request)
+                replies = self._ask_surely(request, budget_s)
         except (ValueError, WorkerTimeoutError, WorkerLostError):
             return [result or self(call) for call, result in zip(calls, results, strict=True)]
-        self._note(request)
+        self._note(request, budget_s)
         if not isinstance(replies, list) or len(replies) != len(sent):
             replies = [None] * len(sent)
         for index, reply in zip(sent, replies, strict=True):
@@ -136,11 +140,11 @@ class WorkerExecutor:
 
     # The worker
 
-    def _ask_surely(self, request: bytes) -> Any:
+    def _ask_surely(self, request: bytes, budget_s: float) -> Any:
         """The reply to a request, after restoring the session if need be. Raises: as `WorkerProcess.ask`."""
         for attempt in (1, 2):
             try:
-                return self._ask(self._live_worker(), request)
+                return self._ask(self._live_worker(), request, budget_s)
             except _Lost:
                 self._worker = None
             except WorkerLostError:
@@ -157,12 +161,12 @@ class WorkerExecutor:
         self._dedicated = self._moved = True
         return True
 
-    def _ask(self, worker: WorkerProcess, request: bytes) -> Any:
+    def _ask(self, worker: WorkerProcess, request: bytes, budget_s: float) -> Any:
         if worker.closing:
             with worker.lock:
                 numbers, worker.closing = worker.closing, []
                 worker.ask(close_request(numbers), self._budget_s)
-        reply = worker.ask(request, self._budget_s)
+        reply = worker.ask(request, budget_s)
         if reply == "lost":
             raise _Lost
         return reply
@@ -206,16 +210,16 @@ class WorkerExecutor:
             raise SandboxError(f"{self.program.name}: the episode is too long to be restored after its worker died")
         if self._log or self._pending is None:
             self._pending = self._seed
-        for request in self._log:
-            self._ask(worker, request)
+        for request, budget_s in self._log:
+            self._ask(worker, request, budget_s)
             self._pending = None
 
-    def _note(self, request: bytes) -> None:
+    def _note(self, request: bytes, budget_s: float) -> None:
         """Remember a call for restoring the episode."""
         self._pending = None
         if self._stateless or self._log is None:
             return
-        self._log.append(request)
+        self._log.append((request, budget_s))
         self._log_bytes += len(request)
         if self._log_bytes > MAX_LOG_BYTES:
             self._log = None

@@ -8,7 +8,7 @@ import socket
 import sys
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -32,6 +32,8 @@ class Server:
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._stateless: dict[str, Session] = {}
+        """Sessions that cannot change, by the program's name: all executors of such a program share one."""
         self._table_bytes = 0
         self._last: tuple[Any, ...] | None = None
         self._operations: dict[str, Callable[..., bytes]] = {
@@ -69,8 +71,13 @@ class Server:
         except PolicyViolationError as error:
             return orjson.dumps([False, error.source_name, [list(_fields(one)) for one in error.violations]])
         self._drop(number)
-        self._sessions[number] = Session(loader)
-        self._table_bytes += len(loader.parts.data)
+        session = self._stateless.get(loader.parts.name)
+        if session is None or session.loader is not loader:
+            session = Session(loader)
+            self._table_bytes += len(loader.parts.data)
+            if loader.stateless:
+                self._stateless[loader.parts.name] = session
+        self._sessions[number] = session
         while len(self._sessions) > 1 and (len(self._sessions) > MAX_SESSIONS or self._table_bytes > MAX_TABLE_BYTES):
             self._drop(next(iter(self._sessions)))
         return orjson.dumps([True, loader.stateless])
@@ -82,8 +89,14 @@ class Server:
 
     def _drop(self, number: int) -> None:
         session = self._sessions.pop(number, None)
-        if session is not None:
-            self._table_bytes -= len(session.loader.parts.data)
+        if session is None or any(session is other for other in self._shared(session)):
+            return
+        self._table_bytes -= len(session.loader.parts.data)
+        self._stateless.pop(session.loader.parts.name, None)
+
+    def _shared(self, session: Session) -> Iterable[Session]:
+        """The sessions among which others may be this one."""
+        return self._sessions.values() if session.loader.stateless else ()
 
     def run(
         self, wire: tuple[Any, ...] | None, seed: int, calls: list[tuple[str, dict[str, Any]]], compare: bool
