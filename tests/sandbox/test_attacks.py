@@ -53,7 +53,7 @@ def check(attacks: list[dict[str, Any]]) -> None:
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("attacks", batches(OWN))
+@pytest.mark.parametrize("attacks", list(batches(OWN)))
 def test_attack_is_contained(attacks: list[dict[str, Any]]) -> None:
     check(attacks)
 
