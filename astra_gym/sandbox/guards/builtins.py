@@ -112,7 +112,7 @@ def enumerated(values: Any, start: int = 0) -> Any:
 def backwards(values: Any) -> Any:
     if type(values) in (list, tuple, str, bytes, range, dict):
         return reversed(values)
-    if type(values) in FLAT or hasattr(values, "appendleft"):
+    if type(values) in FLAT or isinstance(values, dict) or hasattr(values, "appendleft"):
         return reversed(collect(values))
     raise TypeError(f"{type(values).__name__!r} object is not reversible")
 

@@ -33,6 +33,8 @@ def big(value: Any) -> Any:
             charge(len(value))
     elif kind is type:
         raise TypeError(f"call the method on a value, not on the type {value.__name__}")
+    elif isinstance(value, (str, tuple)):  # a member of a str enum, a named tuple
+        charge(len(value))
     return value
 
 

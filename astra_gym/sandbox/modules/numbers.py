@@ -267,7 +267,7 @@ def _statistic(name: str) -> Callable[..., Any]:
                 charge(32 * len(one))
                 if name != "mode" and name != "multimode" and not all(isinstance(x, _REAL) for x in one):
                     raise TypeError(f"statistics.{name} takes numbers")
-        if type(options.get("n", 0)) is int and options.get("n", 0) > 10_000:
+        if isinstance(options.get("n"), int) and options["n"] > 10_000:
             out()
         return _own(compute(*values, **options))
 

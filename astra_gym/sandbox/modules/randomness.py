@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +86,8 @@ class Random:
 
 def _distribution(name: str) -> Callable[..., float]:
     def draw(self: Random, *parameters: Any) -> float:
+        if not all(math.isfinite(parameter) for parameter in parameters):
+            raise ValueError(f"random.{name} takes finite numbers")  # with others some of these loop for ever
         return getattr(self._source(), name)(*parameters)  # type: ignore[no-any-return]
 
     draw.__name__ = name
