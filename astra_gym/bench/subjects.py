@@ -76,6 +76,6 @@ def make_lookup(isolation: str) -> gym.Env[str, str]:
     return env
 
 
-def parse_and_call() -> object:
+def parse_and_call() -> dict[str, object]:
     """The yardstick: `orjson.loads` of the arguments and the bare function."""
     return bare_get_order(**orjson.loads(ARGUMENTS))

@@ -16,6 +16,7 @@ import pytest
 from tests.sandbox.attack_harness import ROOT, Report, run_attacks
 from tests.sandbox.attacks import OWN, records
 
+pytestmark = pytest.mark.timeout(1200)  # a batch on a busy machine; each attack has its own limit in the harness
 BATCH = 60
 RUNS = (("inprocess", 0), ("inprocess", 4242), ("worker", 0))
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.sandbox.attack_lists import Child, own_attacks, reference_attacks
 
+pytestmark = pytest.mark.timeout(1200)  # a portion on a busy machine; each attack has its own limit
 OWN = own_attacks()
 CATEGORIES = sorted({attack["category"] for attack in OWN})
 REFERENCE = reference_attacks()
