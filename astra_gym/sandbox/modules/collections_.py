@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import heapq  # noqa: F401 - Counter.most_common imports it when it runs, which a locked worker cannot
 from typing import Any
 
 from astra_gym.sandbox.guards import constructors, text
