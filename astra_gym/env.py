@@ -18,6 +18,7 @@ from gymnasium.error import ClosedEnvironmentError
 
 from astra_gym.episode import Episode, Outcome, Rules
 from astra_gym.errors import SandboxError
+from astra_gym.fault_injection import FaultOptions, Faults, FaultyExecutor
 from astra_gym.records import JSON
 from astra_gym.reward import RewardKind
 from astra_gym.sandbox import Isolation, Program, ToolExecutor, make_executor
@@ -36,7 +37,8 @@ class ToolEnv(gym.Env[str, str]):
 
     `info` of reset and step: `messages` that this step added (OpenAI form), `turn`, `calls` and `invalid_calls` so far,
     `needed`, `solved` (ids), `breakdown`, `edges`; at the end `stop_reason` and `final_answer_correct`;
-    `infrastructure_error` (a text) or `nondeterministic` when a trainer should leave the sample out.
+    `infrastructure_error` (a text) or `nondeterministic` when a trainer should leave the sample out. With injected
+    faults also `faults` (calls hit so far) and `fault_calls` (`call`, `turn`, `tool` and `kind` of each).
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 1}  # type: ignore[misc]
@@ -51,6 +53,7 @@ class ToolEnv(gym.Env[str, str]):
         final_answer_weight: float = 0.0,
         max_turns: int | None = None,
         stop_when_solved: bool = False,
+        faults: FaultOptions = None,
         render_mode: str | None = None,
         require_certificate: bool = True,
     ) -> None:
@@ -63,6 +66,8 @@ class ToolEnv(gym.Env[str, str]):
             final_answer_weight: share of the reward, in [0, 1], that a correct final answer earns.
             max_turns: turns before truncation; default: what the record says.
             stop_when_solved: end the episode once every sub-question is solved, without a final answer.
+            faults: tool calls that fail although the tool works (`fault_injection.Faults`): a rate, a mapping of its
+                fields, the same as JSON text, or "paper" for the paper's 20 %.
             render_mode: "ansi" (`render` returns the transcript) or "human" (it is printed as it grows).
             require_certificate: refuse a record that is not certified.
 
@@ -76,26 +81,60 @@ class ToolEnv(gym.Env[str, str]):
                 f"render_mode must be one of {self.metadata['render_modes']} or None, found {render_mode!r}"
             )
         self.render_mode = render_mode
-        self.action_space: ToolCallSpace = ToolCallSpace(self.tool_spec.tools)
-        self.observation_space: UnicodeText = UnicodeText(max(MAX_OBSERVATION_CHARS, len(self.tool_spec.question)))
         self._isolation: Isolation = isolation
-        self.episode = Episode(self.tool_spec, self._rules)
-        self._transcript: list[str] = []
+        self._faults = Faults.of(faults)
         self._started = self._closed = False
         self._replaying = False
+        self._open_record()
+
+    def _open_record(self) -> None:
+        """Spaces and books for `tool_spec`; no episode is on."""
+        spec = self.tool_spec
+        self.action_space: ToolCallSpace = ToolCallSpace(spec.tools)
+        self.observation_space: UnicodeText = UnicodeText(max(MAX_OBSERVATION_CHARS, len(spec.question)))
+        self.episode = Episode(spec, self._rules)
+        self.episode.injects = self._faults is not None
+        self._transcript: list[str] = []
+
+    def set_spec(self, spec: ToolEnvSpec, *, require_certificate: bool = True) -> None:
+        """Play another record with the same options from the next `reset` on, as a wrapper that changes tools does.
+
+        Raises: CertificateError.
+        """
+        self._check_open()
+        self.tool_spec = load_spec(spec, require_certificate=require_certificate)
+        self._stop()
+        self._open_record()
 
     @property
     def executor(self) -> ToolExecutor:
-        """What runs the tools; may be replaced by one that wraps it. A copy of the env starts with its own."""
+        """What runs the tools; may be replaced by one that wraps it. A copy of the env starts with its own.
+
+        What a copy has to keep must be an option of the env, as `faults` is.
+        """
         if not self._started:
             self._check_open()
-            self.executor = make_executor(Program.from_spec(self.tool_spec), self._isolation)
+            program = Program.from_spec(self.tool_spec)
+            executor = make_executor(program, self._isolation)
+            self.executor = executor if self._faults is None else FaultyExecutor(executor, program, self._faults)
         return self.episode.executor
 
     @executor.setter
     def executor(self, executor: ToolExecutor) -> None:
         self.episode.executor = executor
         self._started = True
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults that are injected. Setting them ends the episode that is on; they are kept by copies."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, options: FaultOptions) -> None:
+        self._faults = Faults.of(options)
+        self.episode.injects = self._faults is not None
+        self.episode.forget()
+        self._stop()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begin an episode; the observation is the question.
@@ -155,6 +194,10 @@ class ToolEnv(gym.Env[str, str]):
     def close(self) -> None:
         """Stop the sandbox. May be called again."""
         self._closed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        """Let the executor go; the next `reset` starts another."""
         if self._started:
             self._started = False
             self.episode.executor.close()
@@ -166,6 +209,7 @@ class ToolEnv(gym.Env[str, str]):
             "env_id": self.tool_spec.id,
             "seed": self.episode.seed,
             "actions": list(self.episode.actions),
+            "faults": None if self._faults is None else self._faults.to_json(),
             "np_random": json.dumps(generator),
             "np_random_seed": self._np_random_seed,
         }
@@ -173,11 +217,14 @@ class ToolEnv(gym.Env[str, str]):
     def set_state(self, state: Mapping[str, JSON]) -> None:
         """Bring the env to where another one was, by playing its actions again.
 
-        Raises: ValueError when the state is of another env; SandboxError when a tool cannot be run here.
+        Raises: ValueError for a state of another env or of other faults; SandboxError when a tool cannot be run here.
         """
         self._check_open()
         if state["env_id"] != self.tool_spec.id:
             raise ValueError(f"expected a state of {self.tool_spec.id!r}, found one of {state['env_id']!r}")
+        if Faults.of(state.get("faults")) != self._faults:
+            found = state.get("faults")
+            raise ValueError(f"{self.tool_spec.id}: expected a state with the faults {self._faults!r}, found {found!r}")
         generator = json.loads(state["np_random"])
         if generator is not None:
             super().reset(seed=0)
@@ -206,6 +253,7 @@ class ToolEnv(gym.Env[str, str]):
                 "final_answer_weight": self._rules.final_answer_weight,
                 "max_turns": self._rules.max_turns,
                 "stop_when_solved": self._rules.stop_when_solved,
+                "faults": self._faults,
                 "render_mode": self.render_mode,
                 "require_certificate": False,
             },

@@ -13,6 +13,7 @@ from typing import Any
 from gymnasium.error import ResetNeeded
 
 from astra_gym.errors import SandboxError
+from astra_gym.records import JSON
 from astra_gym.reward import RewardKind, check_reward_options, reward_of_counts
 from astra_gym.sandbox import ToolExecutor
 from astra_gym.tool_calls import (
@@ -25,6 +26,7 @@ from astra_gym.tool_calls import (
     turn_messages,
 )
 from astra_gym.types import (
+    FaultedResult,
     Message,
     RewardBreakdown,
     StopReason,
@@ -77,6 +79,8 @@ class Episode:
         """What the model wrote so far; with the seed it determines all the rest."""
         self.verifier = EpisodeVerifier(spec)
         """What has been solved, and how the dependencies were used."""
+        self.injects = False
+        """Whether the executor injects faults, so that the info tells of them even when there are none."""
         self._open_books()
 
     def begin(self, seed: int) -> None:
@@ -96,6 +100,8 @@ class Episode:
         self.stop_reason: StopReason | None = None
         self.calls = 0
         """Calls made, malformed ones included."""
+        self.faults: list[dict[str, JSON]] = []
+        """Calls that a fault hit: `call` (its number in the episode, from 0), `turn` (from 1), `tool` and `kind`."""
         self.breakdown = self.verifier.breakdown
         self._earned = 0.0
         self.ending: dict[str, Any] = {}
@@ -159,6 +165,8 @@ class Episode:
             texts.append(result_text(result))
             if result.error is not None:
                 errors[result.error.code] = result.error.message
+            if type(result) is FaultedResult:
+                self._note_fault(calls[len(texts) - 1], self.calls + len(texts) - 1, result)
         self._texts, self._first_id = texts, self.calls
         observation = render_result_texts(texts)
         if errors and (fault := errors.get("tool_crashed") or errors.get("internal_error")):
@@ -177,6 +185,10 @@ class Episode:
         elif turn_number >= self.rules.max_turns:
             self._end("max_turns")
         return observation, reward, False, self.stop_reason is not None
+
+    def _note_fault(self, call: Call, number: int, result: FaultedResult) -> None:
+        tool = call.name if isinstance(call, ToolCall) else None
+        self.faults.append({"call": number, "turn": len(self.actions), "tool": tool, "kind": result.kind})
 
     def _change(self, final_answer_correct: bool | None) -> float:
         """What the trajectory's reward has changed by since the last turn."""
@@ -207,4 +219,6 @@ class Episode:
             "breakdown": breakdown,
             "edges": verifier.edges,
         }
+        if self.injects or self.faults:
+            info |= {"faults": len(self.faults), "fault_calls": list(self.faults)}
         return info | self.ending if self.ending else info

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
     from astra_gym.records import JSON
     from astra_gym.types import Message, StopReason, Trajectory
 
-SCORING_OPTIONS = ("reward", "beta", "final_answer_weight", "max_turns", "stop_when_solved", "require_certificate")
+SCORING_OPTIONS = (
+    "reward",
+    "beta",
+    "final_answer_weight",
+    "max_turns",
+    "stop_when_solved",
+    "faults",
+    "require_certificate",
+)
 """Options of `ToolEnv` that an episode depends on: recorded in `metadata["env_kwargs"]` for `replay`."""
+
+NOTED = ("infrastructure_error", "nondeterministic", "faults", "fault_calls")
+"""Entries of the last info that go into the metadata when they are there."""
 
 
 class TrajectoryError(AstraError, ValueError):
@@ -96,13 +107,14 @@ class _Recording:
             "domain": spec.domain,
             "scenario_type": spec.scenario_type,
             "hops": spec.hops,
+            "distractor_band": spec.distractor_band,
             "invalid_calls": info["invalid_calls"],
         }
         if options := scoring_options(env):
             metadata["env_kwargs"] = options
         if self.error is not None:
             metadata["error"] = self.error
-        metadata |= {key: info[key] for key in ("infrastructure_error", "nondeterministic") if key in info}
+        metadata |= {key: info[key] for key in NOTED if key in info}
         if usage := getattr(model, "usage", None):
             metadata["usage"] = dict(usage)
         return Trajectory(
@@ -125,9 +137,12 @@ class _Recording:
 
 
 def scoring_options(env: gym.Env[str, str]) -> dict[str, JSON]:
-    """The options that the env was made with by `gymnasium.make` and that an episode depends on."""
+    """The options that the env was made with by `gymnasium.make` and that an episode depends on; injected faults,
+    whether an option or the wrapper `ToolFaults` put them there."""
     kwargs = env.unwrapped.spec.kwargs if env.unwrapped.spec else {}
-    return {name: kwargs[name] for name in SCORING_OPTIONS if name in kwargs}
+    options = {name: kwargs[name] for name in SCORING_OPTIONS if name in kwargs}
+    faults = cast("ToolEnv", env.unwrapped).faults
+    return options if faults is None else options | {"faults": faults.to_json()}
 
 
 def replay(trajectory: Trajectory, env: gym.Env[str, str] | None = None) -> Trajectory:

@@ -79,6 +79,21 @@ class ToolResult:
         return self.error is None
 
 
+FaultKind = Literal["timeout", "server_error", "rate_limit", "stale", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultedResult(ToolResult):
+    """What an injected fault gave in place of a call's own result: an error, or an `output` that looks like one.
+
+    It earns no credit, and whether its call counts is said by `excuse`.
+    """
+
+    kind: FaultKind = "timeout"
+    excuse: Literal["on_retry", "at_once", "never"] = "on_retry"
+    """Not counted once the same call is made again; not counted at all; counted as any call."""
+
+
 class ToolSpec(Record):
     """What a model is told of a tool (the `function` object of an OpenAI tool)."""
 
@@ -358,6 +373,15 @@ class ToolEnvSpec(Decomposition):
         content = self.to_json()
         content.pop("certificate", None)
         return content_hash(content)
+
+    @property
+    def distractor_band(self) -> str:
+        """What was mixed into the tools: "none", "random", or the highest band of likeness, "high" to "low".
+
+        It stands in `provenance.details`, so it is part of the content that the certificate is about.
+        """
+        mixed = self.provenance.details.get("distractors")
+        return str(mixed.get("band", "none")) if isinstance(mixed, dict) else "none"
 
     @property
     def tool_schemas(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from gymnasium.vector.utils import batch_space
 from astra_gym.env import ToolEnv
 from astra_gym.spec_loading import load_spec
 from astra_gym.types import ToolEnvSpec
-from astra_gym.vector_shard import COLUMNS, COUNTS, ENDINGS, Batch, Shard
+from astra_gym.vector_shard import COLUMNS, COUNTS, ENDINGS, FAULT_COLUMNS, Batch, Shard
 from astra_gym.vector_worker import ShardWorker, WorkerGoneError, request
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -58,20 +58,22 @@ class ToolVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Array]):
             num_workers: processes to spread the envs over; 0 steps them in this one. Default: one for each 16 envs, at
                 most as many as there are processors.
             info_keys: which entries of `ToolEnv`'s info to collect; `ALL_INFO_KEYS` adds the messages, the breakdowns
-                and the edges, which cost more than a step does.
+                and the edges, which cost more than a step does. With injected faults theirs are added.
             max_episode_steps: what `gymnasium.make` would make a `TimeLimit` of; bounds `max_turns`.
             env_options: options of `ToolEnv`; no render_mode "human".
 
         Raises: SpecError, CertificateError, ValueError as `ToolEnv` does.
         """
         loaded = load_spec(spec, require_certificate=require_certificate)
-        if unknown := sorted(set(info_keys) - set(ALL_INFO_KEYS)):
+        if unknown := sorted(set(info_keys) - {*ALL_INFO_KEYS, *FAULT_COLUMNS}):
             raise ValueError(f"info_keys: expected some of {list(ALL_INFO_KEYS)}, found {unknown}")
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, found {num_envs}")
         if max_episode_steps is not None:
             env_options["max_turns"] = min(max_episode_steps, env_options.get("max_turns") or loaded.max_turns)
         single = ToolEnv(loaded, **env_options, require_certificate=False)
+        if single.faults is not None:
+            info_keys = tuple(dict.fromkeys((*info_keys, *FAULT_COLUMNS)))
         if single.render_mode == "human":
             raise ValueError('render_mode "human" is for one env; "ansi" gives the transcript of each')
         self.num_envs = num_envs

@@ -27,7 +27,12 @@ COLUMNS: dict[str, Callable[[Episode], Any]] = {
     "messages": lambda episode: episode.messages(),
 }
 """Entries that `ToolEnv`'s info always has, by key."""
-COUNTS = frozenset({"turn", "calls", "invalid_calls", "needed"})
+FAULT_COLUMNS: dict[str, Callable[[Episode], Any]] = {
+    "faults": lambda episode: len(episode.faults),
+    "fault_calls": lambda episode: list(episode.faults),
+}
+"""Entries that it has besides when faults are injected."""
+COUNTS = frozenset({"turn", "calls", "invalid_calls", "needed", "faults"})
 """Those that are integers."""
 ENDINGS = frozenset({"stop_reason", "final_answer_correct", "infrastructure_error", "nondeterministic"})
 """Entries that it has only at the end of an episode."""
@@ -71,7 +76,8 @@ class Shard:
         self, spec: ToolEnvSpec, count: int, options: Mapping[str, Any], info_keys: Sequence[str], mode: AutoresetMode
     ) -> None:
         self._envs = [ToolEnv(spec, **{**options, "require_certificate": False}) for _ in range(count)]
-        self._columns = {key: COLUMNS[key] for key in info_keys if key in COLUMNS}
+        columns = COLUMNS | FAULT_COLUMNS
+        self._columns = {key: columns[key] for key in info_keys if key in columns}
         self._endings = ENDINGS.intersection(info_keys)
         self._mode = mode
         self._observations = [""] * count

@@ -4,7 +4,9 @@ A sub-question is solved when a call to the tool of its gold call returns, at th
 typed answer; how the model came by the arguments is not asked, with one exception: where few values are possible (yes
 or no, a choice among named things) the arguments must carry the upstream answers, or half of all calls would be paid.
 One call is credited with one sub-question at most, and each sub-question once. How each dependency was used (`edges`)
-is recorded beside the counts and does not change them. What the counts are worth is decided in `reward.py`.
+is recorded beside the counts and does not change them. A call that an injected fault hit earns nothing, whatever it
+shows, and stops counting when it is made again (or at once, when that would not help): the fault is not the model's,
+what it then does with it is. What the counts are worth is decided in `reward.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from astra_gym.records import JSON
 from astra_gym.types import (
     Decomposition,
     EdgeStatus,
+    FaultedResult,
     GoldCall,
     RewardBreakdown,
     SubQuestion,
@@ -146,7 +149,7 @@ class EpisodeVerifier:
         """
         episode = self._episode
         episode.calls += 1
-        if call is None or result.error is not None:
+        if call is None or result.error is not None or type(result) is FaultedResult:
             self._observe_failure(call, result)
             return None
         if episode.faulted:
@@ -171,8 +174,13 @@ class EpisodeVerifier:
         code = None if result.error is None else result.error.code
         if call is None or code in INVALID_CODES:
             episode.invalid_calls += 1
-        elif code == "injected_fault":
+        elif not isinstance(result, FaultedResult):
+            if code == "injected_fault":
+                episode.faulted.append(call)
+        elif result.excuse == "on_retry":
             episode.faulted.append(call)
+        elif result.excuse == "at_once":
+            episode.calls -= 1
 
     def _excuse(self, call: ToolCall) -> None:
         """Stop counting the calls that a fault hit and that `call` makes again."""

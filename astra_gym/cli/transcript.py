@@ -1,4 +1,4 @@
-"""An episode and a table of many, for people."""
+"""An episode, for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from astra_gym.cli.output import console, print_table
-from astra_gym.records import JSON
-from astra_gym.summary import Summary, summarize
+from astra_gym.cli.output import console
 from astra_gym.tool_calls import parse_turn
 from astra_gym.types import ToolCall, ToolEnvSpec, Trajectory
 
@@ -68,45 +66,3 @@ def _edges(trajectory: Trajectory) -> str:
     for status in trajectory.edges.values():
         counts[status] = counts.get(status, 0) + 1
     return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-
-
-def show_summary(model: str, played: Played) -> None:
-    """Means by domain and by hops, and over all."""
-    for title, key in (("domain", "domain"), ("hops", "hops")):
-        groups = _groups(played, key)
-        print_table(f"{model}, by {title}", [title, *_COLUMNS], [[name, *_row(s)] for name, s in groups])
-    print_table(f"{model}, all", ["", *_COLUMNS], [["all", *_row(summarize([t for _, t in played]))]])
-
-
-def summary_json(model: str, played: Played) -> dict[str, JSON]:
-    """The same for machines."""
-    return {
-        "model": model,
-        "all": summarize([t for _, t in played]).to_json(),
-        **{
-            f"by_{key}": {str(name): summary.to_json() for name, summary in _groups(played, key)}
-            for key in ("domain", "hops", "scenario_type")
-        },
-    }
-
-
-_COLUMNS = ("envs", "F1", "solved all", "recall", "precision", "calls", "final right")
-
-
-def _row(summary: Summary) -> list[object]:
-    return [
-        summary.episodes,
-        summary.f1,
-        summary.solve_rate,
-        summary.recall,
-        summary.precision,
-        summary.calls,
-        summary.final_answer_accuracy,
-    ]
-
-
-def _groups(played: Played, key: str) -> list[tuple[str | int, Summary]]:
-    groups: dict[str | int, list[Trajectory]] = {}
-    for spec, trajectory in played:
-        groups.setdefault(getattr(spec, key), []).append(trajectory)
-    return [(name, summarize(groups[name])) for name in sorted(groups)]

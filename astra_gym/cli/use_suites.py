@@ -1,4 +1,4 @@
-"""`astra list`, `check`, `play`, `eval`, `bench`: what one does with a suite."""
+"""`astra list`, `check`, `play`, `bench`: what one does with a suite; `eval` is in `evaluate.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default one
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (list_, check, play, eval_, bench):
+    for command in (list_, check, play, bench):
         app.command(command.__name__.rstrip("_"))(command)
 
 
@@ -78,7 +78,9 @@ def check(
 
 def play(
     env_id: Annotated[str, typer.Argument(help="For example astra/airports-...-v0; see `astra list`.")],
-    model: Annotated[str, typer.Option(help="oracle, random, human or openai:NAME.")] = "human",
+    model: Annotated[
+        str, typer.Option(help="oracle, random, human, openai:NAME, hf:DIR or another of `astra eval`.")
+    ] = "human",
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint of openai:NAME.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     suite: SuiteOption = None,
@@ -106,46 +108,6 @@ def play(
         print_json(trajectory.to_json())
     else:
         show_trajectory(trajectory, skip_question=model == "human")
-
-
-def eval_(
-    suite: SuiteArgument = None,
-    model: Annotated[str, typer.Option(help="oracle, random or openai:NAME.")] = "oracle",
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint of openai:NAME.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many envs.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    isolation: IsolationOption = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the trajectories as JSONL.")] = None,
-    json: AsJson = False,
-) -> None:
-    """Play every env of a suite once: F1, solve rate, recall, precision and calls, by domain and hops."""
-    from itertools import islice
-
-    from astra_gym.cli.transcript import show_summary, summary_json
-    from astra_gym.env import ToolEnv
-    from astra_gym.models import resolve_model
-    from astra_gym.rollout import rollout, write_trajectories
-    from astra_gym.suite import open_suite
-
-    opened = open_suite(suite or shipped_suite())
-    player = resolve_model(model, base_url=base_url)
-    total = min(len(opened), limit or len(opened))
-    played = []
-    with progress_bar(f"eval {model}", total, quiet=json) as bar:
-        for done, spec in enumerate(islice(opened, total), start=1):
-            env = ToolEnv(spec, isolation=isolation)
-            played.append((spec, rollout(env, player, seed=seed)))
-            env.close()
-            bar.at(done)
-    if output is not None:
-        write_trajectories(output, [trajectory for _, trajectory in played])
-    if json:
-        print_json(summary_json(model, played))
-    else:
-        show_summary(model, played)
-    if errors_met := [t.metadata["error"] for _, t in played if t.stop_reason == "model_error"]:
-        errors.print(f"{len(errors_met)} of {total} episodes failed and do not count; the first: {errors_met[0]}")
-        raise typer.Exit(1)
 
 
 def bench(

@@ -6,6 +6,7 @@ server's `Retry-After` honoured) and the time limits; what is left over becomes 
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from types import TracebackType
@@ -68,6 +69,14 @@ class OpenAIModel:
         self._settings = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         self._extra_body = extra_body
         self._client: OpenAI = openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=max_retries)
+        self._owns_client = True
+
+    def another(self) -> OpenAIModel:
+        """A model of the same settings for an episode at the same time; both use the connections of this one."""
+        model = copy.copy(self)
+        model.usage = {}
+        model._owns_client = False
+        return model
 
     def begin_episode(self, spec: ToolEnvSpec, seed: int) -> None:  # noqa: ARG002
         self.usage = {}
@@ -89,8 +98,9 @@ class OpenAIModel:
         return text
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections; those of the model that `another` was asked of stay open."""
+        if self._owns_client:
+            self._client.close()
 
     def __enter__(self) -> Self:
         return self

@@ -119,11 +119,11 @@ def test_check_passes_a_sound_suite_and_names_a_tampered_spec(suite: Path, tmp_p
 
 
 def test_the_oracle_scores_one_and_the_random_policy_hardly(suite: Path) -> None:
-    oracle = orjson.loads(astra("eval", suite, "--model", "oracle", "--json").stdout)
-    assert oracle["all"]["f1"] == pytest.approx(1.0)
-    assert oracle["all"]["solve_rate"] == 1.0
-    random = orjson.loads(astra("eval", suite, "--model", "random", "--json").stdout)
-    assert random["all"]["f1"] < 0.1
+    played = orjson.loads(astra("eval", suite, "--model", "oracle", "--model", "random", "--json").stdout)
+    oracle, random = (found["all"] for found in played["models"])
+    assert oracle["f1"] == pytest.approx(1.0)
+    assert oracle["solve_rate"] == 1.0
+    assert random["f1"] < 0.1
 
 
 def test_play_shows_an_episode_and_keeps_its_trajectory(suite: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Wrappers of a `ToolEnv`. Gymnasium's own (`TimeLimit`, `RecordEpisodeStatistics`...) work as well."""
+"""`RecordTrajectory`: what happens in an episode, whoever plays it, kept and written as JSONL."""
 
 from __future__ import annotations
 
@@ -52,7 +52,11 @@ class RecordTrajectory(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         tool_env, info = cast("ToolEnv", self.unwrapped), self._info
         spec = tool_env.tool_spec
         described = {"domain": spec.domain, "scenario_type": spec.scenario_type, "hops": spec.hops}
-        faults = {key: info[key] for key in ("infrastructure_error", "nondeterministic") if key in info}
+        described["distractor_band"] = spec.distractor_band
+        kept = ("infrastructure_error", "nondeterministic", "faults", "fault_calls")
+        noted = {key: info[key] for key in kept if key in info}
+        if tool_env.faults is not None:
+            noted["env_kwargs"] = {"faults": tool_env.faults.to_json()}
         return Trajectory(
             env_id=self.spec.id if self.spec else spec.id,
             seed=cast("int", tool_env.episode.seed),
@@ -67,7 +71,7 @@ class RecordTrajectory(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
             solved_ids=info["solved"],
             edges=info["edges"],
             final_answer_correct=info.get("final_answer_correct"),
-            metadata={**described, "invalid_calls": info["invalid_calls"], **faults, **self._notes},
+            metadata={**described, "invalid_calls": info["invalid_calls"], **noted, **self._notes},
         )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:

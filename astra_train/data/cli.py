@@ -1,0 +1,321 @@
+"""`astra data sft` and `astra data rl`: a suite in, Parquet for training out, split by content, checked for leaks.
+
+What the commands print with is imported when they run: `astra_gym.cli` itself imports this module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+import orjson
+import typer
+
+from astra_gym.records import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from astra_gym.types import ToolEnvSpec
+    from astra_train.chat_tokens import ChatTokens
+    from astra_train.data.oracle_data import StyleReport
+    from astra_train.data.sft import SftReport
+    from astra_train.data.split import Split
+    from astra_train.data.styles import StyleName
+
+app = typer.Typer(help="Training data from a suite: SFT and RL rows as Parquet.", no_args_is_help=True)
+
+Part: TypeAlias = Literal["train", "validation", "all"]
+OnLong: TypeAlias = Literal["error", "drop"]
+SuiteArgument = Annotated[Path, typer.Argument(exists=True, help="Suite file or folder.")]
+Share = Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of the entities to hold out.")]
+SplitSeed = Annotated[int, typer.Option(help="Another seed holds out other entities.")]
+Common = Annotated[
+    float,
+    typer.Option(min=0.0001, max=1.0, help="A text that more of a domain's envs name is no entity; 1: all are."),
+]
+Policy = Annotated[Path | None, typer.Option(exists=True, help="Model folder: its tokenizer measures the rows.")]
+OnLongOption = Annotated[OnLong, typer.Option(help="What becomes of rows over the limit.")]
+SystemPrompt = Annotated[str | None, typer.Option(help="As the agent loop's option of that name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.command("sft")
+def sft(
+    suite: SuiteArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for train.parquet and validation.parquet, or one .parquet.")
+    ],
+    styles: Annotated[
+        str, typer.Option(help="A mix (sequential, cpu, gpu) or styles, comma separated, as name or name=weight.")
+    ] = "cpu",
+    split: Annotated[Part, typer.Option(help="Which side goes into one .parquet; all: no split.")] = "train",
+    validation: Share = 0.2,
+    split_seed: SplitSeed = 0,
+    common_share: Common = 0.02,
+    seed: Annotated[int, typer.Option(help="Of the styles drawn and of the episodes.")] = 0,
+    per_spec: Annotated[int, typer.Option(min=1, help="Trajectories an env, each in another style.")] = 1,
+    policy: Policy = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest row in tokens; needs --policy.")] = None,
+    on_long: OnLongOption = "error",
+    system_prompt: SystemPrompt = None,
+    json: AsJson = False,
+) -> None:
+    """Play the gold solutions in several styles and write them as SFT rows."""
+    from astra_gym.cli.output import print_json
+
+    weights = _weights(styles)
+    parts = None if split == "all" else _split(suite, validation, split_seed, common_share, quiet=json)
+    one_file = output.suffix != "" or split == "all"
+    sides: tuple[Part, ...] = (split,) if one_file else ("train", "validation")
+    told: dict[str, JSON] = {}
+    rejected = False
+    for side in sides:
+        path = output if one_file else output / f"{side}.parquet"
+        played = _Play(suite, side, weights, seed, per_spec, system_prompt, parts)
+        written, report = played.write(path, _tokens(policy), max_length, on_long, quiet=json)
+        rejected = rejected or bool(report.rejected)
+        told[side] = _sft_json(path, written, report, measured=policy is not None)
+        if not json:
+            _show_sft(path, written, report, measured=policy is not None)
+    if json:
+        print_json(told[sides[0]] if one_file else told)
+    if rejected:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """What to play for one SFT file."""
+
+    suite: Path
+    part: Part
+    weights: dict[StyleName, float]
+    seed: int
+    per_spec: int
+    system_prompt: str | None
+    split: Split | None
+
+    def write(
+        self, path: Path, tokens: ChatTokens | None, max_length: int | None, on_long: OnLong, *, quiet: bool
+    ) -> tuple[SftReport, StyleReport]:
+        from astra_gym.cli.output import progress_bar
+        from astra_gym.suite import open_suite
+        from astra_train.data.oracle_data import StyleReport, oracle_trajectories
+        from astra_train.data.sft import write_sft
+
+        opened = open_suite(self.suite)
+        ids: Sequence[str] = opened.ids
+        notes: dict[str, JSON] = {"suite": self.suite.name, "part": self.part}
+        if self.split is not None:
+            ids = self.split.train if self.part == "train" else self.split.validation
+            notes |= _split_notes(self.split)
+        report = StyleReport()
+        with progress_bar(f"play {self.part}", len(ids), quiet=quiet) as bar:
+
+            def specs() -> Iterator[ToolEnvSpec]:
+                for done, spec_id in enumerate(ids):
+                    bar.at(done)
+                    yield opened.load(spec_id)
+
+            played = oracle_trajectories(
+                specs(),
+                seed=self.seed,
+                weights=self.weights,
+                per_spec=self.per_spec,
+                system_prompt=self.system_prompt,
+                report=report,
+            )
+            written = write_sft(path, played, tokens=tokens, max_length=max_length, on_long=on_long, notes=notes)
+        return written, report
+
+
+@app.command("rl")
+def rl(
+    suite: SuiteArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for train.parquet and validation.parquet.")],
+    validation: Share = 0.2,
+    split_seed: SplitSeed = 0,
+    common_share: Common = 0.02,
+    namespace: Annotated[str, typer.Option(help="Of the env ids.")] = "train",
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 0,
+    env_kwargs: Annotated[str, typer.Option(help="Options of ToolEnv as a JSON object.")] = "{}",
+    faults: Annotated[str, typer.Option(help="Injected faults: a rate, a JSON object or paper.")] = "",
+    policy: Policy = None,
+    max_prompt: Annotated[int | None, typer.Option(min=1, help="Longest prompt in tokens; needs --policy.")] = None,
+    on_long: OnLongOption = "error",
+    system_prompt: SystemPrompt = None,
+    json: AsJson = False,
+) -> None:
+    """Split a suite by content and write a row an env for each side; exit 1 when the sides share anything."""
+    from astra_train.data.leakage import check_files
+    from astra_train.data.rl import RlOptions, RlReport, write_rl
+
+    parts = _split(suite, validation, split_seed, common_share, quiet=json)
+    options = RlOptions(
+        namespace=namespace,
+        seed=seed,
+        env_kwargs=_json_object(env_kwargs, "--env-kwargs"),
+        faults=faults or None,
+        max_prompt=max_prompt,
+        on_long=on_long,
+        system_prompt=system_prompt,
+    )
+    tokens = _tokens(policy)
+    reports: dict[str, RlReport] = {}
+    for part, ids in (("train", parts.train), ("validation", parts.validation)):
+        notes = {"suite": suite.name, "part": part, **_split_notes(parts)}
+        reports[part] = write_rl(output / f"{part}.parquet", suite, ids, options=options, tokens=tokens, notes=notes)
+    leaks = check_files([output / "train.parquet"], output / "validation.parquet")
+    _show_rl(output, parts, reports, leaks, json=json)
+    if leaks:
+        raise typer.Exit(1)
+
+
+def _split(suite: Path, validation: float, seed: int, common_share: float, *, quiet: bool) -> Split:
+    from astra_gym.cli.output import progress_bar
+    from astra_gym.suite import open_suite
+    from astra_train.data.content import content_of
+    from astra_train.data.split import split_contents
+
+    opened = open_suite(suite)
+    contents = []
+    with progress_bar("read", len(opened), quiet=quiet) as bar:
+        for done, spec in enumerate(opened, start=1):
+            contents.append(content_of(spec))
+            bar.at(done)
+    return split_contents(contents, validation=validation, seed=seed, common_share=common_share)
+
+
+def _split_notes(split: Split) -> dict[str, JSON]:
+    return {
+        "split_seed": split.seed,
+        "validation_share": split.validation_share,
+        "common": sorted(split.common),
+    }
+
+
+def _tokens(policy: Path | None) -> ChatTokens | None:
+    if policy is None:
+        return None
+    from transformers import AutoTokenizer
+
+    from astra_train.chat_tokens import ChatTokens
+
+    return ChatTokens(AutoTokenizer.from_pretrained(policy))
+
+
+def _weights(styles: str) -> dict[StyleName, float]:
+    from astra_train.data.styles import MIXES
+
+    if styles in MIXES:
+        return dict(MIXES[styles])
+    weights: dict[StyleName, float] = {}
+    for part in styles.split(","):
+        name, _, weight = part.strip().partition("=")
+        try:
+            weights[cast("StyleName", name)] = float(weight or 1.0)
+        except ValueError:
+            raise typer.BadParameter(f"--styles: expected name or name=weight, found {part!r}") from None
+    return weights
+
+
+def _json_object(text: str, option: str) -> dict[str, JSON]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise typer.BadParameter(f"{option}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{option}: expected a JSON object, found {text!r}")
+    return found
+
+
+def _sft_json(output: Path, written: SftReport, report: StyleReport, *, measured: bool) -> dict[str, JSON]:
+    unfit = sorted(report.unfit.items())
+    return {
+        "file": str(output),
+        "rows": written.rows,
+        "by_style": dict(sorted(written.by_style.items())),
+        "by_hops": dict(sorted(written.by_hops.items())),
+        "unfit": [{"style": style, "reason": reason, "draws": count} for (style, reason), count in unfit],
+        "without": report.without,
+        "rejected": [rejected.to_json() for rejected in report.rejected],
+        "too_long": [{"env_id": env_id, "tokens": length} for env_id, length in written.too_long],
+        "tokens": _lengths(written) if measured else None,
+    }
+
+
+def _show_sft(output: Path, written: SftReport, report: StyleReport, *, measured: bool) -> None:
+    from astra_gym.cli.output import console, print_table
+
+    print_table(f"{written.rows} conversations", ["style", "rows"], sorted(written.by_style.items()))
+    if report.unfit:
+        unfit = [[style, reason, count] for (style, reason), count in sorted(report.unfit.items())]
+        print_table("drawn but not fit; another style came instead", ["style", "reason", "draws"], unfit)
+    for what, names in (
+        ("envs no style fits", report.without),
+        ("trajectories rejected", [f"{r.id} ({r.stage}): {r.reason}" for r in report.rejected]),
+        ("rows dropped as too long", [f"{env_id} ({length})" for env_id, length in written.too_long]),
+    ):
+        if names:
+            console.print(f"[yellow]{len(names)} {what}[/], the first: {names[0]}", soft_wrap=True)
+    if measured:
+        console.print("tokens: " + ", ".join(f"{name} {value}" for name, value in _lengths(written).items()))
+    console.print(f"{output}: {written.rows} rows", soft_wrap=True)
+
+
+def _lengths(written: SftReport) -> dict[str, int]:
+    return {
+        "median": written.length_at(0.5),
+        "p95": written.length_at(0.95),
+        "longest": written.length_at(1.0),
+        "all": sum(written.lengths),
+        "learned": written.learned,
+    }
+
+
+def _show_rl(output: Path, split: Split, reports: Any, leaks: Sequence[Any], *, json: bool) -> None:
+    from astra_gym.cli.output import console, print_json, print_table
+
+    sides = {"train": split.train, "validation": split.validation, "dropped": tuple(split.dropped)}
+    counts = {
+        side: Counter((split.contents[i].domain, split.contents[i].hops) for i in ids) for side, ids in sides.items()
+    }
+    groups = sorted({group for counter in counts.values() for group in counter})
+    reasons = Counter(split.dropped.values())
+    if json:
+        print_json(
+            {
+                **{side: len(ids) for side, ids in sides.items()},
+                "dropped_because": dict(sorted(reasons.items())),
+                "common_texts": sorted(split.common),
+                "groups": [
+                    {"domain": domain, "hops": hops, **{side: counts[side][domain, hops] for side in sides}}
+                    for domain, hops in groups
+                ],
+                "too_long": {part: report.too_long for part, report in reports.items()},
+                "longest_prompt": max(report.longest_prompt for report in reports.values()),
+                "leaks": [[leak.kind, leak.what, leak.train, leak.validation] for leak in leaks],
+            }
+        )
+        return
+    rows = [[domain, hops, *(counts[side][domain, hops] for side in sides)] for domain, hops in groups]
+    rows.append(["all", "", *(len(ids) for ids in sides.values())])
+    print_table("envs", ["domain", "hops", *sides], rows)
+    if reasons:
+        console.print("dropped: " + ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())))
+    console.print(f"{len(split.common)} texts were too common to hold out (continents, weekdays and the like)")
+    for part, report in reports.items():
+        long = f", {len(report.too_long)} dropped as too long" if report.too_long else ""
+        longest = f", longest prompt {report.longest_prompt} tokens" if report.longest_prompt else ""
+        console.print(f"{output / part}.parquet: {report.rows} rows{longest}{long}", soft_wrap=True)
+    if leaks:
+        print_table(
+            f"{len(leaks)} leaks",
+            ["kind", "what", "train", "validation"],
+            [[k.kind, k.what, k.train, k.validation] for k in leaks[:20]],
+        )
+    else:
+        console.print("leakage check: nothing is shared")

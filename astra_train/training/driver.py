@@ -1,0 +1,44 @@
+"""What we add inside verl's trainer process: means over a step's episodes in its metrics.
+
+verl logs the reward of a training step, but not what the agent loop says about each episode. Named as
+`trainer.checkpoint_callback_class`, verl makes this object before anything is rolled out and keeps it; it listens to
+the groups that the sampler reports, and the sampler adds these numbers to the step's metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
+
+from astra_train.filling.groups import Group
+from astra_train.filling.outcomes import listen
+
+PREFIX = "episode/"
+
+
+class EpisodeMetrics(CheckpointCallback):
+    """Means of `reward_extra_info` over all episodes that finished in a step, whether their groups train or not."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+        listen(self)
+
+    def observe(self, group: Group) -> None:
+        """Take in a finished group."""
+        for rollout in group.rollouts:
+            for name, value in rollout.metrics.items():
+                if isinstance(value, int | float) and math.isfinite(value):
+                    self._values[name].append(float(value))
+
+    def metrics(self) -> dict[str, float]:
+        """The means since the last call, and the share of the rollout's time that envs took."""
+        values, self._values = self._values, defaultdict(list)
+        means = {f"{PREFIX}{name}": math.fsum(found) / len(found) for name, found in values.items()}
+        rollout_s = math.fsum(values.get("rollout_s", ()))
+        if rollout_s > 0:
+            means[f"{PREFIX}env_time_share"] = math.fsum(values.get("env_s", ())) / rollout_s
+        return means

@@ -1,0 +1,31 @@
+"""A tiny untrained policy that the training tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import astra_gym
+from astra_gym.suite import open_suite
+from astra_gym.registration import SHIPPED
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained tiny policy as a Hugging Face folder; its tokenizer has read the shipped envs."""
+    from astra_train.policies.tiny import TinyShape, build_tiny
+
+    texts = [text for spec in open_suite(SHIPPED) for text in (spec.question, *(t.name for t in spec.tools))]
+    folder = tmp_path_factory.mktemp("policy") / "tiny"
+    build_tiny(folder, texts, TinyShape(hidden=32, layers=2, heads=2, vocabulary=600))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def long_env_ids() -> list[str]:
+    """Shipped envs of two hops or more."""
+    specs = {spec.id: spec for spec in open_suite(SHIPPED)}
+    ids = [env_id for env_id in astra_gym.shipped_ids() if specs[env_id.split("/")[1]].hops > 1]
+    assert len(ids) >= 8
+    return ids[:8]

@@ -1,0 +1,90 @@
+"""`astra data sft` and `astra data rl`, as a user runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from astra_gym.errors import AstraError
+from astra_gym.registration import SHIPPED
+from astra_train.data.cli import app
+from astra_train.data.rl import check_rows
+from astra_train.data.sft import read_sft
+
+
+def data(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def read_json(done: Result) -> Any:
+    assert done.exit_code == 0, done.output
+    return orjson.loads(done.stdout)
+
+
+def test_rl_splits_a_suite_and_tells_what_became_of_it(tmp_path: Path) -> None:
+    told = read_json(data("rl", SHIPPED, "-o", tmp_path, "--validation", "0.3", "--json"))
+    assert told["train"] + told["validation"] + told["dropped"] == 96
+    assert sum(told["dropped_because"].values()) == told["dropped"]
+    assert told["leaks"] == []
+    for part in ("train", "validation"):
+        assert sum(group[part] for group in told["groups"]) == told[part]
+        assert check_rows(tmp_path / f"{part}.parquet").rows == told[part]
+
+
+def test_sft_and_rl_agree_on_the_split(tmp_path: Path) -> None:
+    options = ["--validation", "0.3", "--split-seed", "4"]
+    read_json(data("rl", SHIPPED, "-o", tmp_path, *options, "--json"))
+    told = read_json(data("sft", SHIPPED, "-o", tmp_path / "sft.parquet", *options, "--styles", "sequential", "--json"))
+    taught = {row.env_id for row in read_sft(tmp_path / "sft.parquet")}
+    trained = {
+        row["env_id"].partition("/")[2] for row in pq.read_table(tmp_path / "train.parquet")["extra_info"].to_pylist()
+    }
+    assert taught == trained
+    assert told["rows"] == len(taught)
+    assert told["tokens"] is None
+
+
+def test_the_tables_are_readable(tmp_path: Path, tiny_folder: Path) -> None:
+    done = data("rl", SHIPPED, "-o", tmp_path, "--policy", tiny_folder, "--max-prompt", "4000")
+    assert done.exit_code == 0, done.output
+    for words in ("validation", "dropped", "leakage check: nothing is shared", "longest prompt"):
+        assert words in done.stdout
+    done = data(
+        "sft", SHIPPED, "-o", tmp_path / "sft.parquet", "--policy", tiny_folder, "--styles", "parallel,worded_answer=2"
+    )
+    assert done.exit_code == 0, done.output
+    for words in ("worded_answer", "no two calls can be made at once", "tokens: median"):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["sft", "SUITE", "-o", "x.parquet", "--styles", "fast"], 1, "styles: expected some of"),
+        (["sft", "SUITE", "-o", "x.parquet", "--styles", "sequential=much"], 2, "expected name or name=weight"),
+        (["sft", "SUITE", "-o", "x.jsonl"], 1, "ending in .parquet"),
+        (["sft", "SUITE", "-o", "x.parquet", "--max-length", "9"], 1, "needs the policy's tokenizer"),
+        (["rl", "SUITE", "-o", "out", "--env-kwargs", "[1]"], 2, "expected a JSON object"),
+        (["rl", "SUITE", "-o", "out", "--env-kwargs", '{"reward":"luck"}'], 1, "reward must be one of"),
+        (["rl", "SUITE", "-o", "out", "--faults", "often"], 1, "faults: expected"),
+        (["rl", "nowhere.jsonl", "-o", "out"], 2, "does not exist"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    given = [
+        str(SHIPPED) if a == "SUITE" else str(tmp_path / a) if a in ("x.parquet", "x.jsonl", "out") else a
+        for a in arguments
+    ]
+    done = data(*given)
+    if code == 1:  # `astra` shows it as one line
+        assert isinstance(done.exception, AstraError)
+        assert words in str(done.exception)
+    else:
+        assert done.exit_code == code
+        assert words in " ".join(done.output.replace("│", " ").split())
+    assert not list(tmp_path.glob("**/*.parquet"))
