@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from astra_gym.env import ToolEnv
+    from astra_gym.types import Message
 
 _CHATS: dict[int, ChatTokens] = {}
 
@@ -62,7 +63,7 @@ class _Episode:
         self.log_probs += [0.0] * len(tokens)
 
 
-class ToolEnvAgentLoop(AgentLoopBase):  # type: ignore[misc]
+class ToolEnvAgentLoop(AgentLoopBase):
     """Plays the env that a row names. verl instantiates it for every episode, with the options of the YAML file."""
 
     def __init__(
@@ -95,6 +96,7 @@ class ToolEnvAgentLoop(AgentLoopBase):  # type: ignore[misc]
             and counts its group as failed. ValueError for a prompt that is longer than `rollout.prompt_length`.
         """
         started = time.perf_counter()
+        failure = ""
         for attempt in range(self._retries + 1):
             env = make_env(row["extra_info"], self._env_kwargs)
             try:
@@ -102,20 +104,21 @@ class ToolEnvAgentLoop(AgentLoopBase):  # type: ignore[misc]
             except SandboxError as error:
                 if attempt == self._retries:
                     raise
-                episode_error = str(error)
+                failure = str(error)
             else:
-                if (episode_error := episode.info.get("infrastructure_error")) is None:
+                if "infrastructure_error" not in episode.info:
                     return self._output(episode, time.perf_counter() - started, row["extra_info"], attempt)
+                failure = str(episode.info["infrastructure_error"])
             finally:
                 env.close()
-        raise SandboxError(f"{row['extra_info']['env_id']}: {self._retries + 1} attempts failed: {episode_error}")
+        raise SandboxError(f"{row['extra_info']['env_id']}: {self._retries + 1} attempts failed: {failure}")
 
     async def _play(self, env: gym.Env[str, str], seed: int, sampling_params: dict[str, Any]) -> _Episode:
         started = time.perf_counter()
         _, info = env.reset(seed=seed)
         made_s = time.perf_counter() - started
         tools = cast("ToolEnv", env.unwrapped).tool_spec.tool_schemas
-        system = [{"role": "system", "content": self._system_prompt}] if self._system_prompt else []
+        system: list[Message] = [{"role": "system", "content": self._system_prompt}] if self._system_prompt else []
         episode = _Episode(self._chat.initial([*system, *info["messages"]], tools), info=info, env_s=made_s)
         self._check_prompt(episode.prompt, env)
         request_id = uuid4().hex

@@ -117,7 +117,8 @@ class ChatTokens:
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         if not ids or ids[0] not in special:
             raise ChatTemplateError(
-                f"{self._name}: the chat template ends an assistant's turn with {after[:40]!r}, which is no special token"
+                f"{self._name}: the chat template ends an assistant's turn with {after[:40]!r}, "
+                "which is no special token"
             )
         start = len(after) - len(after.lstrip())
         self._end_text = after[: start + len(str(self.tokenizer.convert_ids_to_tokens(ids[0])))]

@@ -138,8 +138,8 @@ def _go(
     json: bool,
 ) -> None:
     """Check the job, show it, and run it unless it is a dry run."""
+    from astra_train.errors import TrainingError
     from astra_train.training import TrainingJob, prepare
-    from astra_train.training.errors import PreflightError
 
     job = TrainingJob(
         recipe=recipe,
@@ -157,7 +157,7 @@ def _go(
     )
     try:
         prepared = prepare(job)
-    except PreflightError as error:
+    except TrainingError as error:
         fail(str(error), exit_code=2)
     if not json:
         _show(prepared)

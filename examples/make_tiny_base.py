@@ -30,9 +30,12 @@ from astra_train.data.split import split_contents
 from astra_train.policies.tiny import TinyShape, tiny_config, tiny_tokenizer
 
 HELD_OUT, SPLIT_SEED = 0.3, 0
-SYLLABLES = (
-    "ka lo mi ra ton bel vis qua ner dor sha pi zu gan el or tri ven mar hu ster ing wood ley burg an do ri".split()
+SYLLABLES = tuple(
+    "ka lo mi ra ton bel vis qua ner dor sha pi zu gan el or tri ven mar hu".split()  # noqa: SIM905
+    + "ster ing wood ley burg an do ri".split()  # noqa: SIM905
 )
+REAL_NAMES = 0.15
+"""Share of real names among those that are to be recalled: made-up ones cannot be learned by heart, only copied."""
 JOINTS = ("and", "or", "than", "between", "of", "from", "with", "near", "in", "after")
 
 
@@ -44,7 +47,7 @@ def training_specs(path: str) -> list[ToolEnvSpec]:
 
 
 class Texts:
-    """Documents of five kinds, without end."""
+    """Documents of six kinds, without end."""
 
     def __init__(self, specs: list[ToolEnvSpec], seed: int) -> None:
         self.random = random.Random(seed)
@@ -56,7 +59,7 @@ class Texts:
 
     def name(self) -> str:
         r = self.random
-        if r.random() < 0.6:
+        if r.random() < REAL_NAMES:
             return r.choice(self.entities)
         words = ["".join(r.choice(SYLLABLES) for _ in range(r.randint(2, 3))) for _ in range(r.randint(1, 2))]
         return " ".join(word.capitalize() for word in words)
@@ -95,10 +98,19 @@ class Texts:
         return "\n".join(f"{name} {name.replace('_', ' ')}" for name in names)
 
     def question(self) -> str:
-        """A question, then the names in it."""
+        """A question about other names than its own, then these names."""
         spec = self.random.choice(self.specs)
-        names = [text for text in dict.fromkeys(_literals(spec)) if text in spec.question]
-        return f"{spec.question}\n{json.dumps(names, ensure_ascii=False, separators=(',', ':'))}"
+        text, names = spec.question, []
+        for literal in dict.fromkeys(_literals(spec)):
+            if literal in text:
+                names.append(self.name())
+                text = text.replace(literal, names[-1])
+        return f"{text}\n{json.dumps(names, ensure_ascii=False, separators=(',', ':'))}"
+
+    def echo(self) -> str:
+        """A few names, twice."""
+        line = " ".join(self.name() for _ in range(self.random.randint(2, 6)))
+        return f"{line}\n{line}"
 
     def prompt(self) -> ToolEnvSpec:
         return self.random.choice(self.specs)
@@ -113,10 +125,16 @@ def _literals(spec: ToolEnvSpec) -> Iterator[str]:
 def documents(texts: Texts, chat: ChatTokens) -> Iterator[list[int]]:
     """Token ids of one document after another."""
     end = chat.tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    kinds = ((0.5, texts.records), (0.75, texts.sentence), (0.92, texts.question), (1.0, texts.spelling))
+    kinds = (
+        (0.27, texts.echo),
+        (0.5, texts.records),
+        (0.72, texts.sentence),
+        (0.95, texts.question),
+        (1.0, texts.spelling),
+    )
     while True:
         kind = texts.random.random()
-        if kind < 0.25:
+        if kind < 0.15:
             spec = texts.prompt()
             ids = chat.initial([{"role": "user", "content": spec.question}], spec.tool_schemas)
         else:

@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=600, help="longest conversation to train on, in tokens")
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--batch", type=int, default=4, help="conversations a step")
-    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--seed", type=int, default=71)
     options = parser.parse_args()
     for part in PARTS if options.only is None else (options.only,):

@@ -134,6 +134,7 @@ def test_what_the_tables_group_by_is_recorded(make_env: MakeEnv) -> None:
         "domain": "geography",
         "scenario_type": "Parallel Multi-Hop",
         "hops": JOIN.hops,
+        "distractor_band": "none",
         "invalid_calls": 1,
     }
 

@@ -15,5 +15,5 @@ def add_to(app: typer.Typer) -> None:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             app.add_typer(entry.load(), name=entry.name)
-        except Exception as error:  # somebody else's package must not take the whole command down
+        except Exception as error:  # noqa: BLE001 - somebody else's package must not take the whole command down
             warnings.warn(f"`astra {entry.name}` is not there: {entry.value} fails: {error}", stacklevel=2)

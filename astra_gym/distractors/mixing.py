@@ -1,8 +1,6 @@
 """`Mixer`: a record with some tools of other envs among its own, drawn by band, seeded by its id.
 
-Which candidates resemble the env's tools how much is said in `bands.py`, which of them would help in `solvable.py`.
-Candidates of the same domain are left out, and so is one whose name, description or source the env has already:
-renaming would change the document that the band is about, and there are enough others.
+Which candidates resemble the env's tools how much is said in `bands.py`, which of them are refused in `draw.py`.
 """
 
 from __future__ import annotations
@@ -18,16 +16,14 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError, field_validator
 
 from astra_gym.distractors.bands import BANDS, LEVELS, Band, BandIndex
+from astra_gym.distractors.draw import Draw, Likeness
 from astra_gym.distractors.embedding import Embedding, resolve_embedding, tool_document
-from astra_gym.distractors.pool import DistractorError, PoolTool, ToolPool, library_names
-from astra_gym.distractors.solvable import GoldRun, leaks_an_answer, solving
+from astra_gym.distractors.pool import DistractorError, ToolPool
 from astra_gym.records import JSON, Record
 from astra_gym.sandbox import IsolatedRunner
 from astra_gym.types import ToolEnvSpec, ToolFunction
 
 Variant = Literal["none", "random", "banded"]
-Likeness = Band | Literal["random"]
-"""The band that a tool was drawn from; "random" when bands were not asked."""
 
 
 class Mixing(Record):
@@ -125,7 +121,7 @@ class Mixer:
         if self.mixing.variant == "none":
             return Mixed(spec, {})
         self._runner = self._runner or IsolatedRunner()
-        draw = _Draw(spec, self.pool, self._runner)
+        draw = Draw(spec, self.pool, self._runner)
         wanted: dict[Likeness, tuple[Iterator[int], int]] = {}
         for band, numbers in self._candidates(spec):
             count = self.mixing.k if band != "random" else self.mixing.k * len(self.mixing.bands)
@@ -154,7 +150,7 @@ class Mixer:
             self._other_domains[domain] = np.array([domain not in tool.domains for tool in self.pool.tools])
         return self._other_domains[domain]
 
-    def _put_in(self, spec: ToolEnvSpec, draw: _Draw) -> ToolEnvSpec:
+    def _put_in(self, spec: ToolEnvSpec, draw: Draw) -> ToolEnvSpec:
         """The record with the tools that were drawn at random places among its own."""
         rng = self._rng(spec, "places")
         tools: list[ToolFunction] = list(spec.tools)
@@ -175,14 +171,13 @@ class Mixer:
         )
         return ToolEnvSpec.model_validate(mixed.to_json())
 
-    def _provenance(self, spec: ToolEnvSpec, draw: _Draw) -> object:
+    def _provenance(self, spec: ToolEnvSpec, draw: Draw) -> object:
         """As it was, with what was mixed in and the licences of where it comes from."""
         band = next(band for band in ("random", *BANDS) if band in draw.bands.values())
         note = {
             "of": spec.id,
             "band": band,
-            **self.mixing.to_json(),
-            "variant": self.mixing.variant,
+            **self.mixing.model_dump(mode="json", exclude={"embedding"} if self._bands is None else None),
             "tools": {taken.tool.name: [draw.bands[taken.tool.name], taken.origin] for taken in draw.taken},
             "datasets": sorted({taken.dataset for taken in draw.taken}),
         }
@@ -208,64 +203,3 @@ def _all_of(licenses: Sequence[str]) -> str:
         parts |= dict.fromkeys([one] if "(" in one or " OR " in one else one.split(" AND "))
     alone = len(parts) == 1
     return " AND ".join(part if alone or " OR " not in part or part.startswith("(") else f"({part})" for part in parts)
-
-
-class _Draw:
-    """What has been drawn for one env so far."""
-
-    def __init__(self, spec: ToolEnvSpec, pool: ToolPool, runner: IsolatedRunner) -> None:
-        self.spec = spec
-        self.taken: list[PoolTool] = []
-        self.bands: dict[str, Likeness] = {}
-        self.refused: Counter[str] = Counter()
-        self._pool = pool
-        self._runner = runner
-        self._names = {tool.name for tool in spec.tools}
-        self._texts = {tool.description for tool in spec.tools} | {tool.source for tool in spec.tools}
-        self._library = library_names(spec)
-        self._gold: GoldRun | None = None
-
-    def take(self, wanted: dict[Likeness, tuple[Iterator[int], int]]) -> None:
-        """Take from each band the first so many candidates that are not refused; the bands share a run of the sandbox.
-
-        Args:
-            wanted: pool numbers in the order to try, and how many to take; used up.
-        """
-        while batch := self._next(wanted):
-            self._gold = self._gold or GoldRun.of(self.spec, self._runner)
-            reasons = solving(self._gold, [candidate for _, candidate in batch], self._runner)
-            for band, candidate in batch:
-                name = candidate.tool.name
-                if name in reasons:
-                    self.refused["answers" if reasons[name].startswith("answers") else "cannot be run"] += 1
-                    self._names.remove(name)
-                else:
-                    self.bands[name] = band
-                    self.taken.append(candidate)
-                    wanted[band] = (wanted[band][0], wanted[band][1] - 1)
-
-    def _next(self, wanted: dict[Likeness, tuple[Iterator[int], int]]) -> list[tuple[Likeness, PoolTool]]:
-        """For each band as many candidates as it still lacks, as far as there are any, with their names reserved."""
-        batch: list[tuple[Likeness, PoolTool]] = []
-        for band, (numbers, lacking) in wanted.items():
-            for number in numbers if lacking else ():
-                candidate = self._pool.tools[number]
-                if reason := self._reason(candidate):
-                    self.refused[reason] += 1
-                    continue
-                self._names.add(candidate.tool.name)
-                batch.append((band, candidate))
-                lacking -= 1
-                if not lacking:
-                    break
-        return batch
-
-    def _reason(self, candidate: PoolTool) -> str | None:
-        """Why a candidate cannot stand beside the tools that are there, if that shows without running it."""
-        if candidate.tool.name in self._names:
-            return "name"
-        if candidate.tool.description in self._texts or candidate.written in self._texts:
-            return "same tool"
-        if candidate.free_names & self._library:
-            return "library"
-        return "leak" if leaks_an_answer(self.spec, candidate) else None

@@ -37,7 +37,7 @@ def _memory() -> tuple[int, int]:
     return int(memory.available), int(memory.total)
 
 
-class CPUPlatform(PlatformBase):  # type: ignore[misc]
+class CPUPlatform(PlatformBase):
     """One logical device, gloo between processes, no memory of its own to manage."""
 
     device_name = "cpu"
@@ -47,7 +47,7 @@ class CPUPlatform(PlatformBase):  # type: ignore[misc]
     def is_available(self) -> bool:
         return True
 
-    def is_platform_available(self, use_smi_check: bool = False) -> bool:
+    def is_platform_available(self, use_smi_check: bool = False) -> bool:  # noqa: ARG002
         return not torch.accelerator.is_available()
 
     def current_device(self) -> Any:
@@ -74,7 +74,7 @@ class CPUPlatform(PlatformBase):  # type: ignore[misc]
     def empty_cache(self) -> None:
         """There is none."""
 
-    def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
+    def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:  # noqa: ARG002
         return None, None
 
     def communication_backend_name(self) -> str:
@@ -84,7 +84,7 @@ class CPUPlatform(PlatformBase):  # type: ignore[misc]
         return "CUDA_VISIBLE_DEVICES"
 
     @contextlib.contextmanager
-    def nvtx_range(self, msg: str) -> Iterator[None]:
+    def nvtx_range(self, msg: str) -> Iterator[None]:  # noqa: ARG002
         yield
 
     def profiler_start(self) -> None:

@@ -100,7 +100,7 @@ def server_name(replica_rank: int) -> str:
     return f"astra_hf_server_{replica_rank}"
 
 
-class HFReplica(RolloutReplica):  # type: ignore[misc]
+class HFReplica(RolloutReplica):
     """Launches the server of one replica."""
 
     async def launch_servers(self) -> None:
@@ -122,7 +122,7 @@ class HFReplica(RolloutReplica):  # type: ignore[misc]
         self._server_address = server_name(self.replica_rank)
 
 
-class HFServerAdapter(BaseRollout):  # type: ignore[misc]
+class HFServerAdapter(BaseRollout):
     """Lives beside the trainer's engine and sends its weights to the server."""
 
     async def resume(self, tags: list[str]) -> None:

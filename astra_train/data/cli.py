@@ -5,10 +5,9 @@ What the commands print with is imported when they run: `astra_gym.cli` itself i
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import orjson
 import typer
@@ -65,6 +64,7 @@ def sft(
 ) -> None:
     """Play the gold solutions in several styles and write them as SFT rows."""
     from astra_gym.cli.output import print_json
+    from astra_train.data.report_tables import sft_json, show_sft
 
     weights = _weights(styles)
     parts = None if split == "all" else _split(suite, validation, split_seed, common_share, quiet=json)
@@ -77,9 +77,9 @@ def sft(
         played = _Play(suite, side, weights, seed, per_spec, system_prompt, parts)
         written, report = played.write(path, _tokens(policy), max_length, on_long, quiet=json)
         rejected = rejected or bool(report.rejected)
-        told[side] = _sft_json(path, written, report, measured=policy is not None)
+        told[side] = sft_json(path, written, report, measured=policy is not None)
         if not json:
-            _show_sft(path, written, report, measured=policy is not None)
+            show_sft(path, written, report, measured=policy is not None)
     if json:
         print_json(told[sides[0]] if one_file else told)
     if rejected:
@@ -151,6 +151,7 @@ def rl(
 ) -> None:
     """Split a suite by content and write a row an env for each side; exit 1 when the sides share anything."""
     from astra_train.data.leakage import check_files
+    from astra_train.data.report_tables import show_rl
     from astra_train.data.rl import RlOptions, RlReport, write_rl
 
     parts = _split(suite, validation, split_seed, common_share, quiet=json)
@@ -169,7 +170,7 @@ def rl(
         notes = {"suite": suite.name, "part": part, **_split_notes(parts)}
         reports[part] = write_rl(output / f"{part}.parquet", suite, ids, options=options, tokens=tokens, notes=notes)
     leaks = check_files([output / "train.parquet"], output / "validation.parquet")
-    _show_rl(output, parts, reports, leaks, json=json)
+    show_rl(output, parts, reports, leaks, json=json)
     if leaks:
         raise typer.Exit(1)
 
@@ -230,92 +231,3 @@ def _json_object(text: str, option: str) -> dict[str, JSON]:
     if not isinstance(found, dict):
         raise typer.BadParameter(f"{option}: expected a JSON object, found {text!r}")
     return found
-
-
-def _sft_json(output: Path, written: SftReport, report: StyleReport, *, measured: bool) -> dict[str, JSON]:
-    unfit = sorted(report.unfit.items())
-    return {
-        "file": str(output),
-        "rows": written.rows,
-        "by_style": dict(sorted(written.by_style.items())),
-        "by_hops": dict(sorted(written.by_hops.items())),
-        "unfit": [{"style": style, "reason": reason, "draws": count} for (style, reason), count in unfit],
-        "without": report.without,
-        "rejected": [rejected.to_json() for rejected in report.rejected],
-        "too_long": [{"env_id": env_id, "tokens": length} for env_id, length in written.too_long],
-        "tokens": _lengths(written) if measured else None,
-    }
-
-
-def _show_sft(output: Path, written: SftReport, report: StyleReport, *, measured: bool) -> None:
-    from astra_gym.cli.output import console, print_table
-
-    print_table(f"{written.rows} conversations", ["style", "rows"], sorted(written.by_style.items()))
-    if report.unfit:
-        unfit = [[style, reason, count] for (style, reason), count in sorted(report.unfit.items())]
-        print_table("drawn but not fit; another style came instead", ["style", "reason", "draws"], unfit)
-    for what, names in (
-        ("envs no style fits", report.without),
-        ("trajectories rejected", [f"{r.id} ({r.stage}): {r.reason}" for r in report.rejected]),
-        ("rows dropped as too long", [f"{env_id} ({length})" for env_id, length in written.too_long]),
-    ):
-        if names:
-            console.print(f"[yellow]{len(names)} {what}[/], the first: {names[0]}", soft_wrap=True)
-    if measured:
-        console.print("tokens: " + ", ".join(f"{name} {value}" for name, value in _lengths(written).items()))
-    console.print(f"{output}: {written.rows} rows", soft_wrap=True)
-
-
-def _lengths(written: SftReport) -> dict[str, int]:
-    return {
-        "median": written.length_at(0.5),
-        "p95": written.length_at(0.95),
-        "longest": written.length_at(1.0),
-        "all": sum(written.lengths),
-        "learned": written.learned,
-    }
-
-
-def _show_rl(output: Path, split: Split, reports: Any, leaks: Sequence[Any], *, json: bool) -> None:
-    from astra_gym.cli.output import console, print_json, print_table
-
-    sides = {"train": split.train, "validation": split.validation, "dropped": tuple(split.dropped)}
-    counts = {
-        side: Counter((split.contents[i].domain, split.contents[i].hops) for i in ids) for side, ids in sides.items()
-    }
-    groups = sorted({group for counter in counts.values() for group in counter})
-    reasons = Counter(split.dropped.values())
-    if json:
-        print_json(
-            {
-                **{side: len(ids) for side, ids in sides.items()},
-                "dropped_because": dict(sorted(reasons.items())),
-                "common_texts": sorted(split.common),
-                "groups": [
-                    {"domain": domain, "hops": hops, **{side: counts[side][domain, hops] for side in sides}}
-                    for domain, hops in groups
-                ],
-                "too_long": {part: report.too_long for part, report in reports.items()},
-                "longest_prompt": max(report.longest_prompt for report in reports.values()),
-                "leaks": [[leak.kind, leak.what, leak.train, leak.validation] for leak in leaks],
-            }
-        )
-        return
-    rows = [[domain, hops, *(counts[side][domain, hops] for side in sides)] for domain, hops in groups]
-    rows.append(["all", "", *(len(ids) for ids in sides.values())])
-    print_table("envs", ["domain", "hops", *sides], rows)
-    if reasons:
-        console.print("dropped: " + ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())))
-    console.print(f"{len(split.common)} texts were too common to hold out (continents, weekdays and the like)")
-    for part, report in reports.items():
-        long = f", {len(report.too_long)} dropped as too long" if report.too_long else ""
-        longest = f", longest prompt {report.longest_prompt} tokens" if report.longest_prompt else ""
-        console.print(f"{output / part}.parquet: {report.rows} rows{longest}{long}", soft_wrap=True)
-    if leaks:
-        print_table(
-            f"{len(leaks)} leaks",
-            ["kind", "what", "train", "validation"],
-            [[k.kind, k.what, k.train, k.validation] for k in leaks[:20]],
-        )
-    else:
-        console.print("leakage check: nothing is shared")

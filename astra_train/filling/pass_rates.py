@@ -80,6 +80,13 @@ def expected_signal(passes: Floats, failures: Floats, group_size: int) -> Floats
     return np.asarray(np.clip(1.0 - all_pass - all_fail, 0.0, 1.0))
 
 
+def _draw(weights: Floats, uniform: float) -> int:
+    """An index drawn in proportion to the weights, never one of weight 0; `uniform` is in [0, 1)."""
+    total = np.cumsum(weights)
+    drawn = np.searchsorted(total, uniform * total[-1], side="right")
+    return int(min(drawn, np.flatnonzero(weights)[-1]))
+
+
 class PassRates:
     """Estimates for the envs of a data set and the picks made from them.
 
@@ -100,6 +107,7 @@ class PassRates:
         self._version = 0
         self._recent: deque[int] = deque(maxlen=int(options.no_repeat * len(env_ids)))
         self._rng = np.random.default_rng(options.seed)
+        self._weights: Floats | None = None
         self.picks = 0
         self.observed = 0
 
@@ -111,20 +119,22 @@ class PassRates:
             return
         weight = self.options.discount ** (self._version - group.version)
         passed = sum(self._passed(rollout) for rollout in group.usable)
+        self._weights = None
         self._counts[:, env] += weight * np.array([passed, len(group.usable) - passed])
         self._seen[env] = True
         self.observed += 1
 
     def pick(self) -> int:
         """The row to play next, in [0, N)."""
-        eligible = np.ones(len(self._rows), dtype=bool)
-        eligible[list(self._recent)] = False
-        rows = np.flatnonzero(eligible)
-        weights = self.signal()[self._rows[rows]] ** self.options.power
+        if self._weights is None:
+            self._weights = self.signal()[self._rows] ** self.options.power
         explores = self._rng.random() < self.options.explore
-        if explores or weights.sum() <= 0:
-            weights = np.ones(len(rows))
-        row = int(self._rng.choice(rows, p=weights / weights.sum()))
+        weights = np.ones(len(self._rows)) if explores else self._weights.copy()
+        weights[list(self._recent)] = 0.0
+        if weights.sum() <= 0:
+            weights = np.ones(len(self._rows))
+            weights[list(self._recent)] = 0.0
+        row = _draw(weights, self._rng.random())
         self._recent.append(row)
         self.picks += 1
         return row
@@ -179,6 +189,7 @@ class PassRates:
             if env_id in self._envs:
                 self._counts[:, self._envs[env_id]] = passes, failures
                 self._seen[self._envs[env_id]] = seen
+        self._weights = None
         self._version = state["version"]
         self._recent = deque((r for r in state["recent"] if r < len(self._rows)), maxlen=self._recent.maxlen)
         self._rng.bit_generator.state = state["rng"]
@@ -186,6 +197,7 @@ class PassRates:
 
     def _age(self, version: int) -> None:
         if version > self._version:
+            self._weights = None
             self._counts *= self.options.discount ** (version - self._version)
             self._version = version
 

@@ -47,6 +47,7 @@ class GenerationEngine:
         threads: int | None = None,
         cache_bytes: int = 2 << 30,
         reuse: bool = True,
+        seed: int | None = None,
     ) -> None:
         """
         Args:
@@ -56,6 +57,7 @@ class GenerationEngine:
             threads: of torch, for this engine's thread; None: torch's own choice.
             cache_bytes: most memory for keys and values, those kept for reuse included. A single request may take more.
             reuse: keep keys and values after a request, for prompts that begin alike.
+            seed: of the requests that bring none, in the order of their submission; None: different ones each time.
 
         Raises: UnsupportedModelError; ValueError for limits that cannot be.
         """
@@ -70,7 +72,7 @@ class GenerationEngine:
         self._vocabulary = model.get_input_embeddings().num_embeddings
         self._threads = threads
         self._batch = RunningBatch(PackedModel(model), max_batch=max_batch, cache_bytes=cache_bytes, reuse=reuse)
-        self._seeds = random.Random()
+        self._seeds = random.Random(seed)
         self._waiting: deque[Request] = deque()
         self._updates: deque[_Update] = deque()
         self._closed = False

@@ -18,6 +18,9 @@ from astra_train.generation.shelves import Shelves
 TOLERANCE = 1e-3
 """Of the self-check in float32, as a share of the largest logit; half types get 50 times as much."""
 
+KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+"""Kinds of layers, as transformers' configurations name them; short sequences would not show the others."""
+
 
 class PackedModel:
     """Logits after the last new token of each segment, in one forward pass for all of them."""
@@ -66,6 +69,9 @@ class PackedModel:
 
     def _check(self) -> int:
         """Compare with the model's own forward pass on two short sequences; returns the bytes a token's cache takes."""
+        kinds = set(getattr(self.model.config.get_text_config(), "layer_types", None) or ())
+        if odd := kinds - KNOWN_LAYERS:
+            raise UnsupportedModelError(f"{self._name} has layers of {', '.join(sorted(odd))}, which are not supported")
         size = self.model.config.get_text_config().vocab_size
         a, b = ((np.arange(length) * 7919 + length) % size for length in (11, 7))
         with torch.inference_mode():

@@ -32,7 +32,8 @@ class Sampling:
     top_k: int = -1
     """Draw from so many of the most likely tokens; -1 or 0: from all. Applied before `top_p`."""
     seed: int | None = None
-    """The same seed draws the same tokens, whatever else is in the batch; None: different ones each time."""
+    """The same seed draws the same tokens, whatever else is in the batch; None: the engine's. Only rounding can tip it:
+    another batch changes logits in the seventh digit, which matters where a draw falls between two tokens."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

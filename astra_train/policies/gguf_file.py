@@ -77,7 +77,7 @@ def read_gguf(path: Path) -> GGUFFile:
     try:
         with path.open("rb") as file:
             return _read_head(path, file)
-    except (struct.error, KeyError, UnicodeDecodeError) as error:
+    except (struct.error, KeyError, UnicodeDecodeError, OverflowError, MemoryError) as error:
         raise GGUFError(f"{path}: no GGUF file, or cut short ({error!r}); install the package again") from error
 
 
@@ -94,7 +94,7 @@ def _read_head(path: Path, file: BinaryIO) -> GGUFFile:
 def _tensor(file: BinaryIO) -> _Tensor:
     name = _text(file)
     (n_dimensions,) = _unpack(file, "I")
-    shape = _unpack(file, "Q" * n_dimensions)
+    shape = _unpack(file, f"{n_dimensions}Q")
     return _Tensor(name, tuple(reversed(shape)), *_unpack(file, "IQ"))
 
 

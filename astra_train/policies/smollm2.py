@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from astra_gym.errors import MissingExtraError
 from astra_train.errors import TrainingError
 from astra_train.policies.gguf_file import GGUFFile, read_gguf
+from astra_train.policies.weights import read_weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,6 +109,8 @@ def _is_there(target: Path, made_by: dict[str, str]) -> bool:
         raise TrainingError(f"{target} holds something else already; name another folder or overwrite it") from None
     if found != made_by:
         raise TrainingError(f"{target} was made from {found}, asked for is {made_by}; name another folder or overwrite")
+    if problems := read_weight_files(target).problems:
+        raise TrainingError(f"{problems[0]}; or overwrite {target}")
     return True
 
 
@@ -199,7 +202,7 @@ def _weights(found: GGUFFile, heads: Mapping[str, int]) -> Iterator[tuple[str, n
         module = _IN_LAYER[part]
         if n_heads := heads.get(module.rpartition(".")[2]):
             halves = values.reshape(n_heads, -1, 2, values.shape[-1])
-            values = halves.swapaxes(1, 2).reshape(values.shape)  # noqa: PLW2901
+            values = halves.swapaxes(1, 2).reshape(values.shape)
         yield f"model.layers.{layer}.{module}.weight", values
 
 

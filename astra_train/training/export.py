@@ -19,9 +19,9 @@ from typing import Any
 from astra_gym.errors import AstraError
 from astra_train.errors import TrainingError
 from astra_train.training.checkpoints import find_checkpoint
-from astra_train.training.fingerprint import weight_files, weights_dtype
 from astra_train.training.presets import Recipe
 from astra_train.training.run_folder import RunFolder, write_json
+from astra_train.training.weights import weight_files, weights_dtype
 
 _TOKENIZER_FILES = (
     "tokenizer.json",

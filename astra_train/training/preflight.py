@@ -16,12 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from astra_gym.errors import AstraError
 from astra_train.errors import TrainingError
+from astra_train.policies.fingerprint import differing_parts, fingerprint
 from astra_train.training.checkpoints import checkpoints
-from astra_train.training.fingerprint import model_fingerprint, parameter_bytes, weight_files
 from astra_train.training.job import TrainingJob
 from astra_train.training.run_folder import RunFolder
 from astra_train.training.validator import Report, Request
+from astra_train.training.weights import parameter_bytes, weight_files
 
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 _ADAM_BYTES, _WEIGHT_BYTES = 8, 4
@@ -92,7 +94,7 @@ def check_run_folder(job: TrainingJob, model: Path | None) -> list[str]:
         ]
     try:
         return _same_run(job, run, model)
-    except TrainingError as error:
+    except AstraError as error:
         return [str(error)]
 
 
@@ -103,12 +105,11 @@ def _same_run(job: TrainingJob, run: RunFolder, model: Path | None) -> list[str]
     if before.get("recipe") != job.recipe:
         problems.append(f"{run.path}: is a run of {before.get('recipe')}, not of {job.recipe}")
     recorded = (before.get("model") or {}).get("fingerprint")
-    if model is not None and recorded is not None:
-        now = model_fingerprint(model)
-        if differing := [part for part, digest in now.items() if recorded.get(part) != digest]:
-            problems.append(
-                f"{run.path}: was started with {before['model'].get('path')}; {model} differs in {', '.join(differing)}"
-            )
+    known = model is not None and recorded is not None
+    if known and (differing := differing_parts(str(recorded), fingerprint(str(model)))):
+        problems.append(
+            f"{run.path}: was started with {before['model'].get('path')}; {model} differs in {', '.join(differing)}"
+        )
     return problems + ([] if model is None else _same_shape(run, model))
 
 

@@ -63,13 +63,25 @@ class MetricsFile:
     run: Path
     number: int
     _position: int = 0
+    _skip: int = 0
+    """Lines at the beginning that were taken over before."""
 
-    def begin(self, resumed_step: int) -> None:
-        """Drop what a former attempt logged after the checkpoint that is resumed from."""
+    def begin(self, resumed_step: int, former: Path | None = None) -> None:
+        """Take over what the former attempt logged up to the checkpoint that is resumed from, and no more.
+
+        Args:
+            former: the former attempt's own file: what was logged last may not have been taken over when it was killed.
+        """
+        if former is not None and former.is_file():
+            taken = sum(line["attempt"] == self.number - 1 for line in self._lines())
+            MetricsFile(former, self.run, self.number - 1, _skip=taken).read()
         if self.run.is_file():
             lines = self.run.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if (read := _parse(line)) is not None and read["step"] <= resumed_step]
             write_text(self.run, "".join(line + "\n" for line in kept))
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return list(read_metrics(self.run)) if self.run.is_file() else []
 
     def read(self) -> list[Step]:
         """The steps that were logged since the last call."""
@@ -84,6 +96,9 @@ class MetricsFile:
                 self._position += len(line)
                 read = _parse(line.decode("utf-8", errors="replace"))
                 if read is None or not isinstance(read.get("data"), dict):
+                    continue
+                if self._skip:
+                    self._skip -= 1
                     continue
                 steps.append(Step(int(read["step"]), read["data"]))
                 out.write(json.dumps({"step": read["step"], "attempt": self.number, **read["data"]}) + "\n")

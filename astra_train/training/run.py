@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from astra_train.errors import TrainingError
+from astra_train.policies.fingerprint import fingerprint
 from astra_train.training.checkpoints import prepare_resume, whole_checkpoints
 from astra_train.training.command import (
     AGENT_LOOP,
@@ -25,7 +26,6 @@ from astra_train.training.command import (
 )
 from astra_train.training.errors import PreflightError, StoppedError
 from astra_train.training.failure import explain_failure
-from astra_train.training.fingerprint import model_fingerprint
 from astra_train.training.job import DataFiles, TrainingJob, find_data
 from astra_train.training.overrides import combine
 from astra_train.training.preflight import check_disk, check_model, check_run_folder, checkpoint_bytes, run_validator
@@ -212,7 +212,7 @@ def _write_config(path: Path, config: dict[str, Any]) -> None:
 
 def _describe(prepared: Prepared, run: RunFolder, resumed_from: int) -> None:
     job = prepared.job
-    fingerprint = None if prepared.model is None else model_fingerprint(prepared.model)
+    known = None if prepared.model is None else fingerprint(prepared.model)
     starts: list[Any] = []
     if run.description.is_file():
         starts = list(run.describe().get("starts", []))
@@ -231,7 +231,7 @@ def _describe(prepared: Prepared, run: RunFolder, resumed_from: int) -> None:
             "overrides": list(job.overrides),
             "steps": job.steps,
             "seed": job.seed,
-            "model": {"path": job.model, "fingerprint": fingerprint},
+            "model": {"path": job.model, "fingerprint": known},
             "train_files": [str(path) for path in prepared.files.train],
             "validation_files": [str(path) for path in prepared.files.validation],
             "rows": prepared.rows,
@@ -266,7 +266,8 @@ class _Follower:
     ) -> None:
         self._run, self._say, self._working = run, say, working
         self._metrics = MetricsFile(run.attempt(prepared.attempt) / "metrics.jsonl", run.metrics, prepared.attempt)
-        self._metrics.begin(resumed)
+        former = run.attempt(prepared.attempt - 1) / "metrics.jsonl" if prepared.attempt > 1 else None
+        self._metrics.begin(resumed, former)
         self._lines = StepLines(prepared.total_steps)
         self._log_start = run.log.stat().st_size if run.log.is_file() else 0
         self.step = resumed

@@ -10,6 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -60,8 +61,8 @@ def compose(recipe: Recipe, overrides: Sequence[str]) -> DictConfig:
         try:
             return hydra_compose(CONFIG_NAMES[recipe], overrides=list(ours))
         except (HydraException, OmegaConfBaseException) as error:
-            known = _keys(hydra_compose(CONFIG_NAMES[recipe]))
-            raise TrainingError(_explain(error, known)) from error
+            problem = error
+    raise TrainingError(_explain(problem, _keys(recipe))) from problem
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def validate(recipe: Recipe, config: DictConfig, *, model_is_here: bool) -> list
             except Exception as error:  # noqa: BLE001 - whatever verl's classes raise is a finding, and they raise anything
                 problems.setdefault(_explain(error, ()), name)
     found = [f"{name}: {text}" for text, name in problems.items()]
-    return [*_mistyped(recipe, config), *broken_rules(recipe, config)] or found
+    return [*broken_rules(recipe, config), *found]
 
 
 def _validate_rl(config: DictConfig, model_is_here: bool) -> Iterator[tuple[str, Any]]:
@@ -148,27 +149,36 @@ def _load(path: str, name: str) -> None:
     load_extern_object(path, name)
 
 
-def as_verl_has_it(recipe: Recipe, config: DictConfig) -> list[str]:
-    """The keys whose values are verl's defaults."""
-    from omegaconf import OmegaConf
-
-    default = compose(recipe, ())
-    pairs = ((key, OmegaConf.select(default, key, throw_on_missing=False)) for key in _keys(default))
-    return [key for key, value in pairs if OmegaConf.select(config, key, throw_on_missing=False) == value]
+def as_verl_has_it(recipe: Recipe, config: Mapping[str, Any]) -> list[str]:
+    """The keys of a resolved configuration whose values are verl's defaults."""
+    found = _leaves(config)
+    return [key for key, value in _defaults(recipe).items() if key in found and found[key] == value]
 
 
-def _mistyped(recipe: Recipe, config: DictConfig) -> list[str]:
-    """Values that are no number where verl's default is one."""
-    from omegaconf import OmegaConf
-
-    default = compose(recipe, ())
+def mistyped(recipe: Recipe, config: Mapping[str, Any]) -> list[str]:
+    """Values of a resolved configuration that are no number where verl's default is one."""
     problems = []
-    for key in _keys(default):
-        before, now = (OmegaConf.select(c, key, throw_on_missing=False) for c in (default, config))
-        number = isinstance(before, int | float) and not isinstance(before, bool)
-        if number and isinstance(now, str) and key not in _NUMBER_OR_WORD:
-            problems.append(f"{key}={now!r} is no number; verl's default is {before}")
+    found = _leaves(config)
+    for key, default in _defaults(recipe).items():
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        if number and isinstance(found.get(key), str) and key not in _NUMBER_OR_WORD:
+            problems.append(f"{key}={found[key]!r} is no number; verl's default is {default}")
     return problems
+
+
+@cache
+def _defaults(recipe: Recipe) -> dict[str, Any]:
+    return _leaves(resolved(compose(recipe, ())))
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Dotted key -> value, of everything that is no mapping (an empty one counts)."""
+    if not isinstance(value, Mapping) or not value:
+        return {path: value} if path else {}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= _leaves(item, f"{path}.{key}" if path else str(key))
+    return found
 
 
 def _without(config: DictConfig, model_is_here: bool) -> DictConfig:
@@ -184,20 +194,10 @@ def _without(config: DictConfig, model_is_here: bool) -> DictConfig:
     return copy
 
 
-def _keys(config: DictConfig) -> list[str]:
-    """All dotted keys of a configuration."""
-    from omegaconf import OmegaConf
-
-    found: list[str] = []
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, Mapping):
-            for key, item in value.items():
-                walk(item, f"{path}.{key}" if path else str(key))
-        found.append(path)
-
-    walk(OmegaConf.to_container(config, resolve=False), "")
-    return [key for key in found if key]
+def _keys(recipe: Recipe) -> list[str]:
+    """All dotted keys that verl has, of sections too."""
+    keys = list(_defaults(recipe))
+    return sorted({".".join(key.split(".")[:n]) for key in keys for n in range(1, key.count(".") + 2)})
 
 
 def _explain(error: BaseException, known: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from astra_gym.types import Message
     from astra_train.chat_tokens import ChatTokens
 
+_YARN = " (Qwen3: add rope_scaling of type yarn and max_position_embeddings to its config.json)"
 _LENGTHS_S = 120.0
 """Seconds after which no further prompts are measured."""
 
@@ -60,15 +61,18 @@ class Report:
 
 def check(request: Request) -> Report:
     """All checks; one that fails does not keep the others from being made."""
-    from astra_train.training.validation import as_verl_has_it, compose, resolved, validate
+    from astra_train.training.validation import as_verl_has_it, compose, mistyped, resolved, validate
 
     report = Report()
     try:
         config = compose(request.recipe, request.overrides)
         report.config = resolved(config)
-        report.unchanged = as_verl_has_it(request.recipe, config)
+        report.unchanged = as_verl_has_it(request.recipe, report.config)
     except AstraError as error:
         report.problems.append(str(error))
+        return report
+    report.problems += mistyped(request.recipe, report.config)
+    if report.problems:  # nothing can be counted with what is no number
         return report
     report.problems += validate(request.recipe, config, model_is_here=request.model is not None)
     _check_machine(config, request, report)
@@ -136,35 +140,29 @@ def _check_rows(config: DictConfig, request: Request, report: Report) -> int | N
 
 
 def _check_model(config: DictConfig, request: Request, report: Report, model: str) -> None:
-    """The tokenizer's template, the model's context, and the lengths of what it is to read."""
-    from transformers import AutoConfig, AutoTokenizer
+    """The model's folder, its context and its template, and the lengths of what it is to read."""
+    from transformers import AutoTokenizer
 
     from astra_train.chat_tokens import ChatTokens
+    from astra_train.policies.check import check_model_folder
 
-    kwargs = dict(config.data.get("apply_chat_template_kwargs") or {})
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        chat = ChatTokens(tokenizer, kwargs)
-        context = getattr(AutoConfig.from_pretrained(model), "max_position_embeddings", None)
-    except (AstraError, OSError, ValueError) as error:
-        report.problems.append(str(error) if isinstance(error, AstraError) else f"{model}: {error}")
+    section = config.model if request.recipe == "sft" else config.actor_rollout_ref.model
+    longest = int(config.data.get("max_prompt_length", 0)) + int(config.data.get("max_response_length", 0))
+    longest = int(config.data.max_length) if request.recipe == "sft" else longest
+    extended = (section.get("override_config") or {}).get("max_position_embeddings")
+    found = check_model_folder(model, required_tokens=None if extended else longest)
+    report.problems += [problem + (_YARN if "max_position" in problem else "") for problem in found.problems]
+    report.notes += found.notes
+    if report.problems:
         return
-    if request.recipe == "sft":
-        longest, keys = int(config.data.max_length), "data.max_length"
-        override = config.model.get("override_config") or {}
-    else:
-        longest = int(config.data.max_prompt_length) + int(config.data.max_response_length)
-        keys = "data.max_prompt_length + data.max_response_length"
-        override = config.actor_rollout_ref.model.get("override_config") or {}
-    context = override.get("max_position_embeddings", context)
-    if context is not None and longest > int(context):
-        report.problems.append(
-            f"{model}: its context is {context} tokens, but {keys} is {longest}; lower them, or extend the "
-            "context in the model's config.json (Qwen3: rope_scaling of type yarn and max_position_embeddings)"
+    try:
+        chat = ChatTokens(
+            AutoTokenizer.from_pretrained(model), dict(config.data.get("apply_chat_template_kwargs") or {})
         )
-    if not report.problems:
         measure = _sft_lengths if request.recipe == "sft" else _prompt_lengths
         measure(config, request, report, chat)
+    except (AstraError, OSError, ValueError) as error:
+        report.problems.append(str(error))
 
 
 def _prompt_lengths(config: DictConfig, request: Request, report: Report, chat: ChatTokens) -> None:

@@ -92,16 +92,13 @@ def test_what_is_refused_is_replaced(pool):
     assert refusals > 3
 
 
-def test_tools_of_the_envs_own_domain_are_left_out():
-    sibling = env(
-        "sibling",
-        "film",
-        lookup("get_cinema", "CINEMAS", "Look up a cinema."),
-        data={"CINEMAS": {"Rex": {"seats": 90}}},
-    )
-    result = mixed(ToolPool.of((*POOL_SPECS, sibling)), variant="random", k=20)
-    assert "get_cinema" not in names(result.spec)
-    assert "get_cinema" in names(mixed(ToolPool.of((*POOL_SPECS, sibling)), JOIN, variant="random", k=20).spec)
+@pytest.mark.parametrize("variant", ["banded", "random"])
+def test_tools_of_the_envs_own_domain_are_left_out(variant):
+    cinemas = {"Rex": {"seats": 90}, "Saga": {"seats": 120}}
+    sibling = env("sibling", "film", lookup("get_cinema", "CINEMAS", "Look up a cinema."), data={"CINEMAS": cinemas})
+    pool = ToolPool.of((*POOL_SPECS, sibling))
+    assert "get_cinema" not in names(mixed(pool, variant=variant, k=20).spec)
+    assert "get_cinema" in names(mixed(pool, JOIN, variant=variant, k=20).spec)
 
 
 def test_the_same_text_or_source_under_another_name_is_refused():

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import astra_gym
-from astra_gym.suite import open_suite
 from astra_gym.registration import SHIPPED
+from astra_gym.suite import open_suite
 
 
 @pytest.fixture(scope="session")

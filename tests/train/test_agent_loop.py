@@ -25,9 +25,10 @@ class ScriptedServer:
         self.turns = list(turns)
         self.prompts: list[list[int]] = []
 
-    async def generate(self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any]) -> Any:
+    async def generate(self, *, request_id: str, prompt_ids: list[int], sampling_params: dict[str, Any]) -> Any:
         from verl.workers.rollout.replica import TokenOutput
 
+        assert request_id
         self.prompts.append(list(prompt_ids))
         tokens = self.turns.pop(0)[: sampling_params["max_tokens"]]
         extra = {"min_global_steps": len(self.prompts), "max_global_steps": len(self.prompts)}

@@ -19,7 +19,9 @@ from astra_gym.fault_injection import FAULT_KINDS, PAPER, FaultOptionsError, Fau
 from astra_gym.models import OracleModel, ScriptedModel
 from astra_gym.rollout import replay, rollout
 from astra_gym.suite import write_suite
+from astra_gym.types import FaultedResult, ToolCall, ToolResult
 from astra_gym.vector import ToolVectorEnv
+from astra_gym.verifier import EpisodeVerifier
 from astra_gym.wrappers import RecordTrajectory, ToolFaults, make_faulty
 from tests.specs import CHAIN, CHAIN_TURNS, STATEFUL, STATEFUL_TURNS, say
 from tests.suites import copies
@@ -178,13 +180,15 @@ def test_a_stale_result_that_is_used_fails_as_any_wrong_value():
     assert steps[-1][4]["breakdown"].calls == 3
 
 
-def test_a_stale_result_earns_nothing_even_where_it_is_the_answer_of_another_question():
-    """The film's result comes for a call of another film: the credit is the first call's, and no one else's."""
-    env = make(faults=certain("stale"))
-    steps = play(env, [FILM, say("get_film", title="Salt Road")])
-    assert steps[1][0] == steps[0][0]
-    assert steps[1][4]["solved"] == ("q1",)
-    assert steps[1][4]["breakdown"].calls == 2
+@pytest.mark.parametrize(("excuse", "counts"), [("on_retry", [1, 1]), ("at_once", [0, 1]), ("never", [1, 2])])
+def test_a_faulted_result_earns_nothing_whatever_it_shows(excuse, counts):
+    verifier = EpisodeVerifier(CHAIN)
+    call, output = ToolCall("get_film", {"title": "Winter Ferry"}), {"director": "Ingrid Dahl"}
+    assert verifier.observe(call, FaultedResult(output, kind="stale", excuse=excuse), 1) is None
+    first = verifier.calls
+    assert (verifier.solved, verifier.invalid_calls) == ((), 0)
+    assert verifier.observe(call, ToolResult(output), 2) == "q1"
+    assert [first, verifier.calls] == counts
 
 
 def test_what_would_be_the_right_result_anyway_is_no_fault():

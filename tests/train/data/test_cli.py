@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from astra_gym.errors import AstraError
-from astra_gym.registration import SHIPPED
 from astra_train.data.cli import app
+from astra_train.data.leakage import check_files
 from astra_train.data.rl import check_rows
 from astra_train.data.sft import read_sft
+from tests.train.data.conftest import SMALL
 
 
 def data(*arguments: str | Path) -> Result:
@@ -26,9 +27,9 @@ def read_json(done: Result) -> Any:
     return orjson.loads(done.stdout)
 
 
-def test_rl_splits_a_suite_and_tells_what_became_of_it(tmp_path: Path) -> None:
-    told = read_json(data("rl", SHIPPED, "-o", tmp_path, "--validation", "0.3", "--json"))
-    assert told["train"] + told["validation"] + told["dropped"] == 96
+def test_rl_splits_a_suite_and_tells_what_became_of_it(tmp_path: Path, small_suite: Path) -> None:
+    told = read_json(data("rl", small_suite, "-o", tmp_path, "--validation", "0.4", "--json"))
+    assert told["train"] + told["validation"] + told["dropped"] == SMALL
     assert sum(told["dropped_because"].values()) == told["dropped"]
     assert told["leaks"] == []
     for part in ("train", "validation"):
@@ -36,10 +37,12 @@ def test_rl_splits_a_suite_and_tells_what_became_of_it(tmp_path: Path) -> None:
         assert check_rows(tmp_path / f"{part}.parquet").rows == told[part]
 
 
-def test_sft_and_rl_agree_on_the_split(tmp_path: Path) -> None:
-    options = ["--validation", "0.3", "--split-seed", "4"]
-    read_json(data("rl", SHIPPED, "-o", tmp_path, *options, "--json"))
-    told = read_json(data("sft", SHIPPED, "-o", tmp_path / "sft.parquet", *options, "--styles", "sequential", "--json"))
+def test_sft_and_rl_agree_on_the_split(tmp_path: Path, small_suite: Path) -> None:
+    options = ["--validation", "0.4", "--split-seed", "4"]
+    read_json(data("rl", small_suite, "-o", tmp_path, *options, "--json"))
+    told = read_json(
+        data("sft", small_suite, "-o", tmp_path / "sft.parquet", *options, "--styles", "sequential", "--json")
+    )
     taught = {row.env_id for row in read_sft(tmp_path / "sft.parquet")}
     trained = {
         row["env_id"].partition("/")[2] for row in pq.read_table(tmp_path / "train.parquet")["extra_info"].to_pylist()
@@ -49,17 +52,34 @@ def test_sft_and_rl_agree_on_the_split(tmp_path: Path) -> None:
     assert told["tokens"] is None
 
 
-def test_the_tables_are_readable(tmp_path: Path, tiny_folder: Path) -> None:
-    done = data("rl", SHIPPED, "-o", tmp_path, "--policy", tiny_folder, "--max-prompt", "4000")
+def test_the_tables_are_readable(tmp_path: Path, tiny_folder: Path, small_suite: Path) -> None:
+    done = data("rl", small_suite, "-o", tmp_path, "--policy", tiny_folder, "--max-prompt", "4000")
     assert done.exit_code == 0, done.output
     for words in ("validation", "dropped", "leakage check: nothing is shared", "longest prompt"):
         assert words in done.stdout
     done = data(
-        "sft", SHIPPED, "-o", tmp_path / "sft.parquet", "--policy", tiny_folder, "--styles", "parallel,worded_answer=2"
+        "sft",
+        small_suite,
+        "-o",
+        tmp_path / "sft.parquet",
+        "--policy",
+        tiny_folder,
+        "--styles",
+        "parallel,worded_answer=2",
     )
     assert done.exit_code == 0, done.output
     for words in ("worded_answer", "no two calls can be made at once", "tokens: median"):
         assert words in done.stdout
+
+
+def test_a_folder_gets_both_sides(tmp_path: Path, small_suite: Path) -> None:
+    told = read_json(
+        data("sft", small_suite, "-o", tmp_path / "sft", "--validation", "0.4", "--styles", "sequential", "--json")
+    )
+    for part in ("train", "validation"):
+        rows = list(read_sft(tmp_path / "sft" / f"{part}.parquet"))
+        assert told[part]["rows"] == len(rows) == told[part]["by_style"]["sequential"]
+    assert check_files([tmp_path / "sft" / "train.parquet"], tmp_path / "sft" / "validation.parquet") == []
 
 
 @pytest.mark.parametrize(
@@ -75,9 +95,11 @@ def test_the_tables_are_readable(tmp_path: Path, tiny_folder: Path) -> None:
         (["rl", "nowhere.jsonl", "-o", "out"], 2, "does not exist"),
     ],
 )
-def test_bad_input_is_one_message(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+def test_bad_input_is_one_message(
+    tmp_path: Path, small_suite: Path, arguments: list[str], code: int, words: str
+) -> None:
     given = [
-        str(SHIPPED) if a == "SUITE" else str(tmp_path / a) if a in ("x.parquet", "x.jsonl", "out") else a
+        str(small_suite) if a == "SUITE" else str(tmp_path / a) if a in ("x.parquet", "x.jsonl", "out") else a
         for a in arguments
     ]
     done = data(*given)

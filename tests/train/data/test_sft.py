@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,22 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, trajectories: l
         write_sft(tmp_path / "file" / "sft.parquet", trajectories)
     with pytest.raises(DataError, match=r"ending in \.parquet"):
         write_sft(tmp_path / "sft.jsonl", trajectories)
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, trajectories: list[Trajectory]) -> None:
+    """A limit on the size of files stands for the disk."""
+    path = tmp_path / "sft.parquet"
+    write_sft(path, trajectories)
+    before = path.read_bytes()
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, old[1]))
+    try:
+        with pytest.raises(DataError, match=r"cannot be written: .*File too large"):
+            write_sft(path, trajectories)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["sft.parquet"]
 
 
 def test_damaged_files_are_named_with_the_row(tmp_path: Path, trajectories: list[Trajectory]) -> None:

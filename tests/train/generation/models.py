@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -42,6 +43,17 @@ def make_model(kind: str = "qwen3", seed: int = 0) -> Any:
             if parameter.dim() > 1:
                 parameter.normal_(std=0.2, generator=generator)
     return model
+
+
+def hold(model: Any) -> threading.Event:
+    """Let an engine's model wait, in its next forward pass, until the event is set: for what must be asked before."""
+    gate = threading.Event()
+
+    def wait(*_: Any) -> None:
+        gate.wait()
+
+    model.register_forward_pre_hook(wait)
+    return gate
 
 
 def plain_log_probs(model: Any, prompt: list[int], answer: list[int], temperature: float = 1.0) -> torch.Tensor:

@@ -14,7 +14,7 @@ from astra_train.generation.engine import GenerationEngine
 from astra_train.generation.errors import GenerationError, PromptTooLongError, RequestError, UnsupportedModelError
 from astra_train.generation.sampling import Generated, Sampling
 from tests.train.generation.conftest import EngineMaker
-from tests.train.generation.models import STOP, VOCABULARY, make_model, plain_log_probs
+from tests.train.generation.models import STOP, VOCABULARY, hold, make_model, plain_log_probs
 
 
 def prompts(count: int, seed: int = 0, longest: int = 90) -> list[list[int]]:
@@ -63,6 +63,12 @@ def test_without_a_seed_answers_differ(make_engine: EngineMaker) -> None:
     assert len({tuple(answer.token_ids) for answer in answers}) > 1
 
 
+def test_the_seed_of_the_engine_is_for_requests_without_one(make_engine: EngineMaker) -> None:
+    asked, sampling = [[5, 6, 7]] * 3, Sampling(max_tokens=10, stop_token_ids=())
+    one, other = (answer_all(make_engine(seed=4), asked, sampling) for _ in range(2))
+    assert [answer.token_ids for answer in one] == [answer.token_ids for answer in other]
+
+
 def test_a_stop_token_ends_the_answer_and_stands_in_it(make_engine: EngineMaker) -> None:
     engine, prompt = make_engine(), [5, 6, 7]
     free = engine.submit(prompt, Sampling(max_tokens=20, stop_token_ids=(), seed=1)).result()
@@ -107,12 +113,15 @@ def test_prompts_longer_than_a_step_are_computed_in_several(
 
 
 def test_requests_join_between_steps(make_engine: EngineMaker) -> None:
-    engine = make_engine()
-    long = engine.submit([5, 6], Sampling(max_tokens=250, stop_token_ids=()))
+    model = make_model()
+    engine = make_engine(model)
+    gate = hold(model)
+    long = engine.submit([5, 6], Sampling(max_tokens=100, stop_token_ids=()))
     shorts = [engine.submit([7, i], Sampling(max_tokens=2, stop_token_ids=())) for i in range(20)]
+    gate.set()
     long.result()
     assert all(short.done() for short in shorts)
-    assert engine.stats.steps < 250 + 20
+    assert engine.stats.steps < 100 + 20
 
 
 def test_many_threads_may_ask_at_once(make_engine: EngineMaker) -> None:
@@ -128,16 +137,22 @@ def test_many_threads_may_ask_at_once(make_engine: EngineMaker) -> None:
 
 
 def test_a_cancelled_request_leaves_the_batch(make_engine: EngineMaker) -> None:
-    engine = make_engine(max_batch=1)
+    model = make_model()
+    engine = make_engine(model, max_batch=1)
+    gate = hold(model)
     first = engine.submit([5], Sampling(max_tokens=290, stop_token_ids=()))
     assert first.cancel()
+    gate.set()
     assert len(engine.submit([6], Sampling(max_tokens=3, stop_token_ids=())).result().token_ids) == 3
     assert engine.stats.new_tokens < 290
 
 
 def test_closing_ends_what_waits_and_refuses_what_comes(make_engine: EngineMaker) -> None:
-    engine = make_engine(max_batch=1)
+    model = make_model()
+    engine = make_engine(model, max_batch=1)
+    gate = hold(model)
     futures = [engine.submit([5], Sampling(max_tokens=290, stop_token_ids=())) for _ in range(5)]
+    threading.Timer(0.05, gate.set).start()
     engine.close()
     assert isinstance(futures[-1].exception(), GenerationError)
     with pytest.raises(GenerationError, match="closed"):
@@ -172,9 +187,16 @@ def test_broken_weights_are_an_error_not_an_answer(make_engine: EngineMaker) -> 
 
 def test_a_model_that_is_computed_otherwise_is_refused() -> None:
     threads = threading.active_count()
-    with pytest.raises(UnsupportedModelError, match="Gemma2.* softcap"):
+    with pytest.raises(UnsupportedModelError, match=r"Gemma2.* softcap"):
         GenerationEngine(make_model("gemma2"), max_model_len=100)
     assert threading.active_count() == threads
+
+
+def test_a_model_with_layers_of_an_unknown_kind_is_refused() -> None:
+    model = make_model()
+    model.config.layer_types = ["full_attention", "chunked_attention"]
+    with pytest.raises(UnsupportedModelError, match="layers of chunked_attention"):
+        GenerationEngine(model, max_model_len=100)
 
 
 @pytest.mark.parametrize(("option", "value"), [("max_model_len", 513), ("max_model_len", 1), ("max_batch", 0)])

@@ -19,7 +19,9 @@ def setting(**options: Any) -> Sampling:
 
 def drawn(options: dict[str, Any], draws: int = 400) -> list[int]:
     """What evenly spread uniforms give."""
-    tokens, _ = sample(LOGITS.expand(draws, -1), [setting(**options)] * draws, [(i + 0.5) / draws for i in range(draws)])
+    tokens, _ = sample(
+        LOGITS.expand(draws, -1), [setting(**options)] * draws, [(i + 0.5) / draws for i in range(draws)]
+    )
     return tokens
 
 

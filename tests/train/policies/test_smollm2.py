@@ -134,6 +134,14 @@ def test_smollm2_passes_every_check_and_is_not_made_twice(converted):
 
 
 @with_package
+def test_a_folder_of_ours_that_was_damaged_is_not_taken_for_whole(converted, tmp_path):
+    (tmp_path / smollm2.MADE_BY).write_text((converted / smollm2.MADE_BY).read_text())
+    (tmp_path / "model.safetensors").write_bytes((converted / "model.safetensors").read_bytes()[:100_000])
+    with pytest.raises(TrainingError, match="cut short"):
+        smollm2.convert_smollm2(tmp_path, dtype="bfloat16")
+
+
+@with_package
 def test_its_files_are_read_alike_by_transformers_4_and_5(converted):
     config = json.loads((converted / "config.json").read_text())
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 100_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from astra_train.training.fingerprint import model_fingerprint
+from astra_train.policies.fingerprint import fingerprint
 from astra_train.training.job import TrainingJob
 from astra_train.training.preflight import check_disk, check_model, check_run_folder, checkpoint_bytes
 from astra_train.training.run_folder import RunFolder, write_json
@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
 
 def started(folder: Path, model: Path, recipe: str = "grpo") -> RunFolder:
     run = RunFolder(folder)
-    described = {"path": str(model), "fingerprint": model_fingerprint(model)}
+    described = {"path": str(model), "fingerprint": fingerprint(model)}
     write_json(run.description, {"recipe": recipe, "model": described})
     return run
 

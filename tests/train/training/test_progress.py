@@ -63,6 +63,18 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path):
     assert [(line["step"], line["attempt"]) for line in read_metrics(second.run)] == [(1, 1), (2, 1), (3, 1), (4, 2)]
 
 
+def test_what_was_logged_but_not_taken_over_before_a_kill_is_kept(tmp_path: Path):
+    first = follower(tmp_path)
+    write(first.attempt, logged(1, a=1.0))
+    first.read()
+    write(first.attempt, logged(2, a=1.0), logged(3, a=1.0))
+    second = follower(tmp_path, 2)
+    second.begin(resumed_step=2, former=first.attempt)
+    write(second.attempt, logged(3, a=9.0))
+    second.read()
+    assert [(line["step"], line["attempt"]) for line in read_metrics(second.run)] == [(1, 1), (2, 1), (3, 2)]
+
+
 def test_a_damaged_line_is_left_out(tmp_path: Path):
     file = follower(tmp_path)
     write(file.attempt, "{broken\n", '{"step": "x"}\n', logged(1, a=1.0))

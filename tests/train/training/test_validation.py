@@ -7,30 +7,66 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
-from astra_train.training.command import build_overrides, settings_of
+from astra_gym.registration import SHIPPED
+from astra_gym.suite import open_suite
+from astra_train.training.command import AGENT_LOOP, build_overrides, settings_of
 from astra_train.training.job import DataFiles, TrainingJob
 from astra_train.training.presets import RECIPES, preset_names
 
+pytestmark = pytest.mark.timeout(900)
 PRESETS = [(recipe, name) for recipe in RECIPES for name in preset_names(recipe)]
-WRONG = {
-    "misspelt": (["actor_rollout_ref.actor.optm.lr=3"], "actor_rollout_ref.actor.optim.lr"),
-    "unknown field": (["+actor_rollout_ref.actor.optim.lrr=3"], "FSDPOptimizerConfig has no 'lrr'; the nearest are lr"),
-    "not an override": (["data.train_batch_size=3="], "data.train_batch_size=3="),
-    "no number": (["data.train_batch_size=abc"], "data.train_batch_size='abc' is no number; verl's default is 1024"),
-    "no such mode": (["actor_rollout_ref.actor.loss_agg_mode=foo"], "Invalid loss_agg_mode: foo"),
-    "a group of one": (["actor_rollout_ref.rollout.n=1"], "a group of one has no advantage"),
-    "batches that do not divide": (["actor_rollout_ref.actor.ppo_mini_batch_size=7"], "not a multiple of 7"),
-    "no room": (["actor_rollout_ref.rollout.max_model_len=100"], "room for 100 tokens, but one sequence may have 3072"),
-    "unknown filling option": (["+trainer.v1.sampler.sampler_kwargs.delt=1"], "unknown delt"),
-    "no such class": (["data.custom_cls.path=pkg://astra_train.nothing", "data.custom_cls.name=X"], "data.custom_cls"),
-    "saving that cannot be resumed": (["actor_rollout_ref.actor.checkpoint.async_save=true"], "async_save"),
+RULES = (
+    "actor_rollout_ref.rollout.n=1",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=7",
+    "actor_rollout_ref.rollout.max_model_len=100",
+    "actor_rollout_ref.actor.checkpoint.async_save=true",
+)
+CLASSES = (
+    "+actor_rollout_ref.actor.optim.lrr=3",
+    "+trainer.v1.sampler.sampler_kwargs.delt=1",
+    "data.custom_cls.path=pkg://astra_train.nothing",
+    "data.custom_cls.name=X",
+)
+REQUESTS = {
+    "misspelt": ("actor_rollout_ref.actor.optm.lr=3",),
+    "not an override": ("data.train_batch_size=3=",),
+    "no number": ("data.train_batch_size=abc",),
+    "no such mode": ("actor_rollout_ref.actor.loss_agg_mode=foo",),
+    "rules": RULES,
+    "classes": CLASSES,
 }
+WRONG = [
+    ("misspelt", "actor_rollout_ref.actor.optim.lr"),
+    ("not an override", "data.train_batch_size=3="),
+    ("no number", "data.train_batch_size='abc' is no number; verl's default is 1024"),
+    ("no such mode", "Invalid loss_agg_mode: foo"),
+    ("rules", "a group of one has no advantage"),
+    ("rules", "data.train_batch_size=16 is not a multiple of 7"),
+    ("rules", "room for 100 tokens, but one sequence may have 3072"),
+    ("rules", "async_save=true"),
+    ("classes", "FSDPOptimizerConfig has no 'lrr'; the nearest are lr"),
+    ("classes", "unknown delt"),
+    ("classes", "data.custom_cls"),
+]
+DATA = [
+    ("fine", None),
+    ("too long", "rows are longer than data.max_prompt_length=20"),
+    ("too few", "fewer than one batch: data.train_batch_size=4096"),
+    ("no context", "type yarn"),
+    ("no template", "no chat template"),
+    ("no such env", "row 2: no env 'astra/nothing-v0'"),
+    ("leaking", "train.parquet"),
+]
 PROGRAM = """
 import json, sys
 from astra_train.training.validator import Request, check
@@ -42,27 +78,64 @@ json.dump(found, open(sys.argv[2], "w"))
 """
 
 
-def request(recipe: str, preset: str, *overrides: str, filling: bool | None = None) -> dict[str, object]:
+def request(
+    recipe: str,
+    preset: str,
+    *overrides: str,
+    filling: bool | None = None,
+    model: Path | None = None,
+    train: Path | None = None,
+    validation: Path | None = None,
+) -> dict[str, Any]:
     job = TrainingJob(recipe, preset, dry_run=True, steps=3, seed=1, batch_filling=filling, overrides=overrides)
-    lines = build_overrides(job, settings_of(job), DataFiles((), ()), 1)
     return {
         "recipe": recipe,
-        "overrides": lines,
-        "model": None,
-        "train": [],
-        "validation": [],
-        "agent_loop": "",
+        "overrides": build_overrides(job, settings_of(job), DataFiles((), ()), 1),
+        "model": None if model is None else str(model),
+        "train": [] if train is None else [str(train)],
+        "validation": [] if validation is None else [str(validation)],
+        "agent_loop": str(AGENT_LOOP),
         "dry_run": True,
     }
 
 
+def data_requests(model: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Jobs on real rows: one that is in order, and one with each thing that can be wrong."""
+    from astra_train.data.content import content_of
+    from astra_train.data.rl import write_rl
+    from astra_train.data.split import split_contents
+
+    split = split_contents([content_of(spec) for spec in open_suite(SHIPPED)])
+    train, held_out = folder / "train.parquet", folder / "validation.parquet"
+    for path, ids in ((train, split.train), (held_out, split.validation)):
+        write_rl(path, None, ids, notes={"common": sorted(split.common)})
+    table = parquet.read_table(train)
+    rows = table.to_pylist()
+    rows[1]["extra_info"]["env_id"] = "astra/nothing-v0"
+    parquet.write_table(pa.Table.from_pylist(rows, table.schema), folder / "changed.parquet")
+    mute = folder / "mute"
+    shutil.copytree(model, mute)
+    (mute / "chat_template.jinja").unlink()
+    files: dict[str, Any] = {"train": train, "validation": held_out}
+    return {
+        "fine": request("grpo", "cpu", model=model, **files),
+        "too long": request("grpo", "cpu", "data.max_prompt_length=20", model=model, **files),
+        "too few": request("grpo", "cpu", "data.train_batch_size=4096", model=model, **files),
+        "no context": request("grpo", "cpu", "data.max_response_length=99000", model=model, **files),
+        "no template": request("grpo", "cpu", model=mute, **files),
+        "no such env": request("grpo", "cpu", model=model, train=folder / "changed.parquet"),
+        "leaking": request("grpo", "cpu", model=model, train=train, validation=train),
+    }
+
+
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[str]]]:
+def reports(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("reports")
     requests = {f"{recipe} {name}": request(recipe, name) for recipe, name in PRESETS}
-    requests |= {name: request("grpo", "cpu", *overrides) for name, (overrides, _) in WRONG.items()}
+    requests |= {name: request("grpo", "cpu", *overrides) for name, overrides in REQUESTS.items()}
     requests["filling on cpu"] = request("grpo", "cpu", filling=True)
     requests["no filling in paper"] = request("grpo", "paper", filling=False)
+    requests |= data_requests(tiny_folder, folder)
     (folder / "in.json").write_text(json.dumps(requests))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder / "in.json"), str(folder / "out.json")],
@@ -85,10 +158,19 @@ def test_batch_filling_can_be_switched_in_every_preset(reports, name):
     assert reports[name]["problems"] == []
 
 
-@pytest.mark.parametrize("name", list(WRONG))
-def test_what_is_wrong_is_named(reports, name):
-    assert reports[name]["problems"]
-    assert WRONG[name][1] in " ".join(reports[name]["problems"])
+@pytest.mark.parametrize(("name", "message"), WRONG)
+def test_what_is_wrong_is_named(reports, name, message):
+    assert message in " ".join(reports[name]["problems"])
+
+
+@pytest.mark.parametrize(("name", "message"), DATA)
+def test_model_and_data_are_checked_together_with_the_settings(reports, name, message):
+    problems = reports[name]["problems"]
+    assert (problems == []) if message is None else (message in " ".join(problems))
+
+
+def test_prompts_are_measured(reports):
+    assert any("rows measured: the longest has" in note for note in reports["fine"]["notes"])
 
 
 def test_a_preset_for_gpus_says_that_there_is_none(reports):

@@ -1,0 +1,171 @@
+"""The training half of `astra demo`: a tiny policy before training, after SFT and after GRPO, on held-out envs.
+
+It only runs the commands that a user would type, shows each, and puts their results side by side: `astra synthesize`,
+`astra data`, `astra train`, `astra eval`. What is held out (entities, by the split of `astra data`) was kept from the
+pretrained base as well.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from astra_gym.cli.output import console
+from astra_gym.comparison import EvaluationReport, compare
+from astra_gym.rollout import read_trajectories
+from astra_gym.summary import EpisodeScore
+from astra_train.demo_figures import draw_curve, read_curve, show_curve, show_stages
+from astra_train.errors import TrainingError
+
+BASE = Path(__file__).parent / "policies" / "tiny_base"
+"""A million parameters, pretrained on text only (`examples/make_tiny_base.py`)."""
+DOMAINS = "airports,cities,countries,elements"
+HELD_OUT = 0.3
+"""Share of the entities that is held out; the base was made with the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """How long the demo trains; the defaults take about 20 minutes on two cores."""
+
+    seed: int = 0
+    envs: int = 2400
+    """Made from the tables; about a fifth of them end up held out."""
+    sft_epochs: int = 8
+    grpo_steps: int = 30
+    grpo_prompts: int = 16
+    grpo_episodes: int = 8
+    evaluated: int = 200
+    """Held-out envs that each stage is measured on."""
+    samples: int = 1
+    """Episodes of each of them; more than one are sampled at temperature 1."""
+
+
+@dataclass(slots=True)
+class Demo:
+    """The folder of a demo and the commands that fill it."""
+
+    folder: Path
+    plan: DemoPlan
+
+    def run(self) -> EvaluationReport:
+        """All stages; returns how they did on the held-out envs.
+
+        Raises: TrainingError naming the command that failed.
+        """
+        started = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_data()
+        sft = self._train("sft", BASE, self.folder / "sft", self._sft_options())
+        grpo = self._train("grpo", sft, self.folder / "rl", self._grpo_options())
+        report = self._evaluate({"untrained": BASE, "SFT": sft, "GRPO": grpo})
+        show_stages(report)
+        curve = read_curve(self.folder / "grpo_run" / "metrics.jsonl")
+        show_curve(curve)
+        console.print(f"the same as a picture: {draw_curve(curve, report, self.folder / 'curve.png')}", soft_wrap=True)
+        console.print(f"All in {self.folder}, after {(time.monotonic() - started) / 60:.0f} minutes.")
+        return report
+
+    @property
+    def suite(self) -> Path:
+        return self.folder / "train_suite.jsonl"
+
+    @property
+    def held_out(self) -> Path:
+        return self.folder / "held_out.jsonl"
+
+    def _make_data(self) -> None:
+        console.rule("[bold]4. Envs to train on, and others that name nothing seen in training", align="left")
+        n, seed = str(self.plan.envs), str(self.plan.seed)
+        make = ["synthesize", "tables", DOMAINS, "-n", n, "--max-hops", "2", "--seed", seed, "--overwrite"]
+        self._astra(*make, "-o", str(self.suite))
+        split = ["--validation", str(HELD_OUT)]
+        for side in ("train", "validation"):
+            output = str(self.folder / "sft" / f"{side}.parquet")
+            self._astra("data", "sft", str(self.suite), "-o", output, "--split", side, *split, "--styles", "sequential")
+        self._astra("data", "rl", str(self.suite), "-o", str(self.folder / "rl"), *split, "--namespace", "demo")
+        self._write_held_out()
+
+    def _write_held_out(self) -> None:
+        """The first held-out envs as a suite of their own, for `astra eval`."""
+        import pyarrow.parquet as pq
+
+        from astra_gym.suite import open_suite, write_suite
+
+        rows = pq.read_table(self.folder / "rl" / "validation.parquet", columns=["extra_info"]).to_pylist()
+        ids = [str(row["extra_info"]["env_id"]).partition("/")[2] for row in rows]
+        step = max(1, len(ids) // self.plan.evaluated)
+        suite = open_suite(self.suite)
+        self.held_out.unlink(missing_ok=True)
+        write_suite(self.held_out, [suite.load(spec_id) for spec_id in ids[::step][: self.plan.evaluated]])
+
+    def _train(self, method: str, model: Path, data: Path, options: Sequence[str]) -> Path:
+        title = {"sft": "5. SFT on gold solutions", "grpo": "6. GRPO on the envs themselves"}[method]
+        console.rule(f"[bold]{title}", align="left")
+        run = self.folder / f"{method}_run"
+        _remove(run)
+        given = ["--preset", "cpu", "--model", str(model), "--data", str(data), "--run", str(run)]
+        self._astra("train", method, *given, "--seed", str(self.plan.seed), *options)
+        output = self.folder / f"{method}_policy"
+        _remove(output)
+        self._astra("train", "export", str(run), "-o", str(output))
+        return output
+
+    def _sft_options(self) -> list[str]:
+        return [f"trainer.total_epochs={self.plan.sft_epochs}", "trainer.test_freq=100", "trainer.save_freq=-1"]
+
+    def _grpo_options(self) -> list[str]:
+        plan = self.plan
+        return [
+            *("--steps", str(plan.grpo_steps)),
+            f"data.train_batch_size={plan.grpo_prompts}",
+            f"actor_rollout_ref.rollout.n={plan.grpo_episodes}",
+            "data.max_prompt_length=512",
+            "data.max_response_length=384",
+            "data.val_max_samples=96",
+            "trainer.test_freq=5",
+        ]
+
+    def _evaluate(self, models: Mapping[str, Path]) -> EvaluationReport:
+        console.rule(
+            "[bold]7. Held-out envs: before, after SFT, after GRPO, and rules that learn nothing", align="left"
+        )
+        output = self.folder / "eval.jsonl"
+        sampling = ["--n-samples", str(self.plan.samples), "--temperature", "1" if self.plan.samples > 1 else "0"]
+        named = [part for path in models.values() for part in ("--model", f"hf:{path}")]
+        options = [*sampling, "--max-tokens", "96", "--baselines", "--overwrite", "-o", str(output)]
+        self._astra("eval", str(self.held_out), *named, *options)
+        stages = {f"hf:{path.name}": stage for stage, path in models.items()}
+        played: dict[str, list[EpisodeScore]] = {stage: [] for stage in models}
+        for trajectory in read_trajectories(output):
+            name = stages.get(str(trajectory.model), str(trajectory.model))
+            played.setdefault(name, []).append(EpisodeScore.of(trajectory))
+        report = compare(played, pairs=[("untrained", "SFT"), ("SFT", "GRPO")])
+        (self.folder / "report.json").write_text(report.model_dump_json(indent=1))
+        return report
+
+    def _astra(self, *arguments: str) -> None:
+        """Run a command as a user would, its output shown."""
+        console.print(f"[dim]$ astra {shlex.join(arguments)}[/dim]", soft_wrap=True)
+        done = subprocess.run([sys.executable, "-m", "astra_gym.cli", *arguments], check=False)
+        if done.returncode:
+            raise TrainingError(f"`astra {shlex.join(arguments)}` ended with exit code {done.returncode} (see above)")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def run(folder: Path, seed: int) -> None:
+    """Entry point of `astra demo`. Raises: MissingExtraError without the `train` extra."""
+    from astra_train.versions import require_training
+
+    require_training()
+    Demo(folder, DemoPlan(seed=seed)).run()
