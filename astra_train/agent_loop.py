@@ -237,7 +237,7 @@ def make_env(extra_info: Mapping[str, Any], env_kwargs: Mapping[str, Any]) -> gy
         _register(suite, namespace)
     options = {**env_kwargs, **json.loads(extra_info.get("env_kwargs") or "{}")}
     if faults := extra_info.get("faults"):
-        options["faults"] = json.loads(faults)
+        options["faults"] = faults
     return cast("gym.Env[str, str]", gym.make(str(extra_info["env_id"]), **options))
 
 

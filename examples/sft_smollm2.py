@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> None:
         f"optim.lr={options.lr}",
         f"trainer.save_freq={options.steps}",
         "trainer.test_freq=-1",
+        "data.val_max_samples=8",  # a look at the end is enough
     ]
     folders = ["--model", options.output / "model", "--data", options.output / "data", "--run", job]
     run("train", "sft", "--preset", "cpu", *folders, "--steps", options.steps, *resume, *settings)

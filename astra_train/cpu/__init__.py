@@ -40,11 +40,12 @@ def _register_rollout() -> None:
 
 
 def _register_engines() -> None:
-    """verl registers its FSDP engines for CUDA and NPU; on the CPU the same classes run with the gloo backend."""
+    """verl registers its FSDP engines for CUDA and NPU."""
     from verl.workers.engine import EngineRegistry
-    from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead, FSDPEngineWithValueHead
 
-    for model_type, engine in (("language_model", FSDPEngineWithLMHead), ("value_model", FSDPEngineWithValueHead)):
+    from astra_train.cpu.engines import CPUPolicyEngine, CPUValueEngine
+
+    for model_type, engine in (("language_model", CPUPolicyEngine), ("value_model", CPUValueEngine)):
         for backend in ("fsdp", "fsdp2"):
             if "cpu" not in EngineRegistry._engines[model_type][backend]:
                 EngineRegistry.register(model_type=model_type, backend=backend, device="cpu")(engine)

@@ -23,18 +23,19 @@ STOP_REASONS = {"stop": "completed", "length": "length"}
 class HFServer:
     """Runs in its own process, as a Ray actor. Each call but `generate` is one of verl's control calls."""
 
-    def __init__(self, model_path: str, max_model_len: int, max_batch: int, threads: int | None, seed: int) -> None:
+    def __init__(self, model_path: str, max_model_len: int, max_batch: int, threads: int, seed: int) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from astra_train.chat_tokens import ChatTokens
         from astra_train.generation.engine import GenerationEngine
 
-        torch.manual_seed(seed)
         self._stop = ChatTokens(AutoTokenizer.from_pretrained(model_path)).stop_token_ids
         model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
         self._max_model_len = max_model_len
-        self._engine = GenerationEngine(model, max_model_len=max_model_len, max_batch=max_batch, threads=threads)
+        self._engine = GenerationEngine(
+            model, max_model_len=max_model_len, max_batch=max_batch, threads=threads, seed=seed
+        )
         self._version: int | None = None
 
     async def generate(
@@ -51,7 +52,7 @@ class HFServer:
 
         if image_data or video_data:
             raise ValueError("the rollout server `hf` plays text only")
-        room = self._max_model_len - len(prompt_ids)
+        room = max(1, self._max_model_len - len(prompt_ids))  # too long a prompt is the engine's to refuse
         sampling = Sampling(
             temperature=float(sampling_params.get("temperature", 1.0)),
             top_p=float(sampling_params.get("top_p", 1.0)),
@@ -100,6 +101,11 @@ def server_name(replica_rank: int) -> str:
     return f"astra_hf_server_{replica_rank}"
 
 
+def default_threads() -> int:
+    """Half of the cores: the agent loop and Ray need the others, and threads that wait for a core cost more."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
 class HFReplica(RolloutReplica):
     """Launches the server of one replica."""
 
@@ -113,7 +119,7 @@ class HFReplica(RolloutReplica):
                 str(self.model_config.path),
                 int(context),
                 int(config.max_num_seqs),
-                int(os.environ["ASTRA_ROLLOUT_THREADS"]) if "ASTRA_ROLLOUT_THREADS" in os.environ else None,
+                int(os.environ.get("ASTRA_ROLLOUT_THREADS") or default_threads()),
                 int(config.seed or 0) + self.replica_rank,
             )
         )

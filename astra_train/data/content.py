@@ -59,13 +59,12 @@ def content_of_messages(env_id: str, messages: Sequence[Mapping[str, Any]]) -> C
     question = next((fold(str(m["content"] or "")) for m in messages if m["role"] == "user"), "")
     made = [call["function"] for message in messages for call in message.get("tool_calls") or ()]
     calls = [(str(function["name"]), orjson.loads(function["arguments"])) for function in made]
-    written = [arguments for _, arguments in calls] + [_final(messages)]
-    mentions = frozenset(fold(text) for value in written for text in _texts(value))
+    named = frozenset(fold(text) for _, arguments in calls for text in _texts(arguments))
     return Content(
         id=env_id,
         question=question,
-        entities=frozenset(text for text in mentions if text in question),
-        mentions=mentions,
+        entities=frozenset(text for text in named if text in question),  # an answer such as "no" names nothing
+        mentions=named | {fold(text) for text in _texts(_final(messages))},
         calls=frozenset(call_key(tool, arguments) for tool, arguments in calls),
     )
 

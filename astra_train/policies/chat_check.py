@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astra_gym.tool_calls.rendering import CALL_OPEN
 from astra_train.chat_tokens import ChatTokens
 from astra_train.errors import ChatTemplateError
 from astra_train.policies.folders import ModelFolderError
@@ -46,7 +47,12 @@ def check_chat(report: ModelReport, folder: Path, tokenizer: PreTrainedTokenizer
     if not getattr(tokenizer, "chat_template", None):
         raise ModelFolderError(f"{folder}: the tokenizer has no chat template; take an instruct model, or set one")
     _check_tools(folder, tokenizer)
-    _check_append_only(folder, tokenizer)
+    appended = _check_append_only(folder, tokenizer)
+    if CALL_OPEN not in appended:
+        report.notes.append(
+            f"{folder}: the chat template writes tool calls in a form of its own; envs read {CALL_OPEN} blocks, so "
+            "this model has to learn them first (`astra train sft`)"
+        )
     try:
         report.stop_token_ids = ChatTokens(tokenizer).stop_token_ids
     except ChatTemplateError as error:
@@ -74,8 +80,8 @@ def _check_tools(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def _check_append_only(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A tool's result must come after what stood there before, and change none of it."""
+def _check_append_only(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A tool's result must come after what stood there before, and change none of it. Returns: what came after."""
     with explained(f"{folder}: the chat template fails on a tool call and its result"):
         before = _render(tokenizer, [_QUESTION], _PROBES)
         after = _render(tokenizer, [_QUESTION, _CALL, _RESULT], _PROBES)
@@ -84,9 +90,11 @@ def _check_append_only(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None
             f"{folder}: the chat template is not append-only: with a call and its result added, what came before reads "
             "otherwise, so that what was sampled would not be what is trained on; set another template"
         )
+    appended = after[len(before) :]
     for what, text in (("tool calls", "probe value 07"), ("tool results", "probe result 18")):
-        if text not in after[len(before) :]:
+        if text not in appended:
             raise ModelFolderError(f"{folder}: the chat template leaves out {what}; set one that carries them")
+    return appended
 
 
 def _note_end_of_turn(report: ModelReport, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -19,7 +19,16 @@ from astra_train.policies.weights import read_weight_files
 PARTS = ("config", "shapes", "tokenizer", "weights")
 _NOT_THE_MODEL = frozenset(
     {"_name_or_path", "_model_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype"}
-    | {"use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"}
+    | {
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "use_cache",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+        "unk_token_id",
+    }
 )
 _TOKENIZER_FILES = ("tokenizer.model", "vocab.json", "merges.txt", "tiktoken.model", "tekken.json")
 _SAMPLES = 64
@@ -38,7 +47,7 @@ def fingerprint(path_or_id: str | Path) -> str:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         parts = {
-            "config": _digest({key: value for key, value in config.items() if key not in _NOT_THE_MODEL}),
+            "config": _digest(_settled(config)),
             "shapes": _digest({name: list(shape) for name, shape in weights.shapes.items()}),
             "tokenizer": _digest([_vocabulary(folder), _template(folder)]),
             "weights": _sample(weights.files),
@@ -57,6 +66,14 @@ def differing_parts(one: str, other: str) -> tuple[str, ...]:
 def _parts(text: str) -> dict[str, str]:
     pairs = (part.partition(":") for part in text.split())
     return {name: value for name, _, value in pairs}
+
+
+def _settled(config: dict[str, JSON]) -> dict[str, JSON]:
+    """What decides what is computed; positions in one form (transformers 4 and 5 write them under different names)."""
+    rope: dict[str, JSON] = {"rope_type": "default", "rope_theta": config.get("rope_theta")}
+    rope |= {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    kept = {key: value for key, value in config.items() if key not in _NOT_THE_MODEL}
+    return kept | {"rope": {key: value for key, value in rope.items() if value is not None}}
 
 
 def _vocabulary(folder: Path) -> JSON:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from astra_gym.errors import MissingExtraError
 from astra_train.errors import TrainingError
 from astra_train.policies.gguf_file import GGUFFile, read_gguf
+from astra_train.policies.portable import make_portable
 from astra_train.policies.weights import read_weight_files
 
 if TYPE_CHECKING:
@@ -130,8 +131,7 @@ def _write(source: Path, folder: Path, dtype: DType) -> None:
         model = _model(found, tokenizer, dtype)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    _settle_config(folder / "config.json", dtype)
-    _settle_tokenizer_config(folder / "tokenizer_config.json", model.config.max_position_embeddings)
+    make_portable(folder)
     check_model_folder(folder).require()
 
 
@@ -204,27 +204,6 @@ def _weights(found: GGUFFile, heads: Mapping[str, int]) -> Iterator[tuple[str, n
             halves = values.reshape(n_heads, -1, 2, values.shape[-1])
             values = halves.swapaxes(1, 2).reshape(values.shape)
         yield f"model.layers.{layer}.{module}.weight", values
-
-
-def _settle_config(path: Path, dtype: DType) -> None:
-    """What transformers 4 reads under other names than 5 writes; without it 4 would take a rope base of 10,000."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
-    config["dtype"] = config["torch_dtype"] = dtype
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _settle_tokenizer_config(path: Path, context: int) -> None:
-    """A class name that transformers 4 knows as well, the context, and nothing of the machine it was written on."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("backend", "is_local", "local_files_only", "name_or_path"):
-        config.pop(key, None)
-    config |= {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": context,
-        "model_input_names": ["input_ids", "attention_mask"],
-    }
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def chat_template() -> str:

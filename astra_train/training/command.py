@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,7 +152,11 @@ def child_environment(device: str) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     if device == "cpu":
-        environment |= {"VERL_PLATFORM": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+        environment |= {
+            "VERL_PLATFORM": "cpu",
+            "CUDA_VISIBLE_DEVICES": "-1",  # none for torch, one by Ray's count, which is given one logical device
+            "RAY_prestart_worker_first_driver": "0",  # else one process a logical CPU is started at once
+        }
     return environment
 
 
@@ -159,7 +164,7 @@ def build_command(job: TrainingJob, overrides: Sequence[str], attempt: int, node
     """The command of a job.
 
     Args:
-        nodes: machines; SFT on several is started on each, as torchrun wants it (NODE_RANK, MASTER_ADDR, MASTER_PORT).
+        nodes: machines; SFT on several is started on each (MASTER_ADDR is the first, by default this one).
         per_node: processes on each.
     """
     environment = child_environment(value_of(overrides, "trainer.device", "cuda"))
@@ -173,14 +178,13 @@ def build_command(job: TrainingJob, overrides: Sequence[str], attempt: int, node
 
 
 def _torchrun(nodes: int, per_node: int) -> tuple[str, ...]:
+    """torchrun's arguments; on further machines the same script runs with PET_NODE_RANK=1, 2 ... set."""
     if nodes <= 1:
         return ("--standalone", "--nnodes=1", f"--nproc_per_node={per_node}")
-    rank, address = os.environ.get("NODE_RANK", "0"), os.environ.get("MASTER_ADDR", "MASTER_ADDR")
-    port = os.environ.get("MASTER_PORT", "29500")
+    address = os.environ.get("MASTER_ADDR") or socket.gethostname()
     return (
         f"--nnodes={nodes}",
         f"--nproc_per_node={per_node}",
-        f"--node_rank={rank}",
         f"--master_addr={address}",
-        f"--master_port={port}",
+        f"--master_port={os.environ.get('MASTER_PORT', '29500')}",
     )

@@ -69,7 +69,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """Plain values, every reference followed; what has no value yet (`???`) stays."""
     from omegaconf import OmegaConf
 
-    return dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    return dict(OmegaConf.to_container(config, resolve=True))
 
 
 def validate(recipe: Recipe, config: DictConfig, *, model_is_here: bool) -> list[str]:

@@ -8,6 +8,7 @@ the training will see.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def check(request: Request) -> Report:
 
 
 def _check_machine(config: DictConfig, request: Request, report: Report) -> None:
-    """GPUs and the packages that only runs on GPUs need."""
+    """GPUs and the packages that only runs on GPUs need; those of a Ray cluster cannot be seen from here."""
     import torch
 
     if str(config.trainer.device) == "cpu":
@@ -99,7 +100,8 @@ def _check_machine(config: DictConfig, request: Request, report: Report) -> None
     engine = "" if request.recipe == "sft" else str(config.actor_rollout_ref.rollout.name)
     if engine in ("vllm", "sglang") and find_spec(engine) is None:
         lacking.append(f"the rollout engine {engine} is not installed (pip install {engine})")
-    (report.notes if request.dry_run else report.problems).extend(lacking)
+    cluster = request.recipe != "sft" and bool(os.environ.get("RAY_ADDRESS"))
+    (report.notes if request.dry_run or cluster else report.problems).extend(lacking)
 
 
 def _check_leakage(request: Request, report: Report) -> None:
@@ -171,7 +173,7 @@ def _prompt_lengths(config: DictConfig, request: Request, report: Report, chat: 
 
     from astra_train.agent_loop import make_env
 
-    loop = dict(OmegaConf.to_container(OmegaConf.load(request.agent_loop))[0])  # type: ignore[arg-type,index]
+    loop = dict(OmegaConf.to_container(OmegaConf.load(request.agent_loop))[0])
     prompt = loop.get("system_prompt")
     system: list[Message] = [{"role": "system", "content": str(prompt)}] if prompt else []
 

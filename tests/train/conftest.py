@@ -29,3 +29,10 @@ def long_env_ids() -> list[str]:
     ids = [env_id for env_id in astra_gym.shipped_ids() if specs[env_id.split("/")[1]].hops > 1]
     assert len(ids) >= 8
     return ids[:8]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start verl run one after the other, on one worker: two at a time starve each other on two cores."""
+    for item in items:
+        if item.path.name in {"test_end_to_end.py", "test_resume.py", "test_verl_sampler.py"}:
+            item.add_marker(pytest.mark.xdist_group("verl"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from astra_gym.errors import AstraError
+from astra_gym.registration import unregister_suite
 from astra_train.data.cli import app
 from astra_train.data.leakage import check_files
 from astra_train.data.rl import check_rows
 from astra_train.data.sft import read_sft
 from tests.train.data.conftest import SMALL
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered() -> Iterator[None]:
+    yield
+    unregister_suite("train")
 
 
 def data(*arguments: str | Path) -> Result:

@@ -18,7 +18,13 @@ pytestmark = pytest.mark.timeout(900)  # starting Ray and importing verl takes i
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, Any]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(HERE.parents[2])}
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",
+        "PYTHONPATH": str(HERE.parents[2]),
+    }
     done = subprocess.run([sys.executable, HERE / "verl_run.py"], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])

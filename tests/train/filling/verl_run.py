@@ -265,8 +265,20 @@ def outcome(scenario: Callable[[], Any]) -> Any:
                 tq.kv_clear(keys=list(keys), partition_id=partition)
 
 
+def start_ray(attempts: int = 3) -> None:
+    """Ray gives its processes 30 seconds to come up, which a busy machine does not always make."""
+    for left in reversed(range(attempts)):
+        try:
+            ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+            return
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
+
+
 def main() -> None:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    start_ray()
     tq.init(DictConfig({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
     try:
         found = {name: outcome(scenario) for name, scenario in SCENARIOS.items()}

@@ -45,15 +45,19 @@ def make_model(kind: str = "qwen3", seed: int = 0) -> Any:
     return model
 
 
-def hold(model: Any) -> threading.Event:
-    """Let an engine's model wait, in its next forward pass, until the event is set: for what must be asked before."""
-    gate = threading.Event()
+class Gate:
+    """Holds a model's next forward pass until it is set: for what must be asked of an engine before."""
 
-    def wait(*_: Any) -> None:
-        gate.wait()
+    def __init__(self, model: Any) -> None:
+        self.reached, self._open = threading.Event(), threading.Event()
+        model.register_forward_pre_hook(self._wait)
 
-    model.register_forward_pre_hook(wait)
-    return gate
+    def _wait(self, *_: Any) -> None:
+        self.reached.set()
+        self._open.wait()
+
+    def set(self) -> None:
+        self._open.set()
 
 
 def plain_log_probs(model: Any, prompt: list[int], answer: list[int], temperature: float = 1.0) -> torch.Tensor:

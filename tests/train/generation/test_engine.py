@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from astra_train.generation.engine import GenerationEngine
 from astra_train.generation.errors import GenerationError, PromptTooLongError, RequestError, UnsupportedModelError
 from astra_train.generation.sampling import Generated, Sampling
 from tests.train.generation.conftest import EngineMaker
-from tests.train.generation.models import STOP, VOCABULARY, hold, make_model, plain_log_probs
+from tests.train.generation.models import STOP, VOCABULARY, Gate, make_model, plain_log_probs
 
 
 def prompts(count: int, seed: int = 0, longest: int = 90) -> list[list[int]]:
@@ -115,7 +115,7 @@ def test_prompts_longer_than_a_step_are_computed_in_several(
 def test_requests_join_between_steps(make_engine: EngineMaker) -> None:
     model = make_model()
     engine = make_engine(model)
-    gate = hold(model)
+    gate = Gate(model)
     long = engine.submit([5, 6], Sampling(max_tokens=100, stop_token_ids=()))
     shorts = [engine.submit([7, i], Sampling(max_tokens=2, stop_token_ids=())) for i in range(20)]
     gate.set()
@@ -139,7 +139,7 @@ def test_many_threads_may_ask_at_once(make_engine: EngineMaker) -> None:
 def test_a_cancelled_request_leaves_the_batch(make_engine: EngineMaker) -> None:
     model = make_model()
     engine = make_engine(model, max_batch=1)
-    gate = hold(model)
+    gate = Gate(model)
     first = engine.submit([5], Sampling(max_tokens=290, stop_token_ids=()))
     assert first.cancel()
     gate.set()
@@ -150,7 +150,7 @@ def test_a_cancelled_request_leaves_the_batch(make_engine: EngineMaker) -> None:
 def test_closing_ends_what_waits_and_refuses_what_comes(make_engine: EngineMaker) -> None:
     model = make_model()
     engine = make_engine(model, max_batch=1)
-    gate = hold(model)
+    gate = Gate(model)
     futures = [engine.submit([5], Sampling(max_tokens=290, stop_token_ids=())) for _ in range(5)]
     threading.Timer(0.05, gate.set).start()
     engine.close()
@@ -202,7 +202,7 @@ def test_a_model_with_layers_of_an_unknown_kind_is_refused() -> None:
 @pytest.mark.parametrize(("option", "value"), [("max_model_len", 513), ("max_model_len", 1), ("max_batch", 0)])
 def test_limits_that_cannot_be_are_refused(option: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{option} must be"):
-        GenerationEngine(make_model(), **{"max_model_len": 100, option: value})
+        GenerationEngine(make_model(), **cast("dict[str, Any]", {"max_model_len": 100, option: value}))
 
 
 def test_the_model_still_computes_alone_and_padded(make_engine: EngineMaker) -> None:

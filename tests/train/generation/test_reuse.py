@@ -101,7 +101,7 @@ def held(cache: SequenceCache) -> list[float]:
     """The keys of the second layer."""
     keys, values = cache.put(1, cache.length, torch.empty(2, 0, 4), torch.empty(2, 0, 4))
     assert torch.equal(keys, -values)
-    return keys[0, :, 0].tolist()
+    return [float(key) for key in keys[0, :, 0]]
 
 
 def test_a_sequence_keeps_its_content_when_it_grows_or_is_forked() -> None:

@@ -12,7 +12,7 @@ from astra_train.generation.engine import GenerationEngine
 from astra_train.generation.errors import GenerationError, WeightsError
 from astra_train.generation.sampling import Sampling
 from tests.train.generation.conftest import EngineMaker
-from tests.train.generation.models import hold, make_model, plain_log_probs
+from tests.train.generation.models import Gate, make_model, plain_log_probs
 
 GREEDY = Sampling(max_tokens=8, stop_token_ids=(), temperature=0)
 PROMPT = [5, 6, 7, 8, 9]
@@ -72,19 +72,19 @@ def test_weights_that_do_not_fit_change_nothing(
 
 def test_an_update_waits_for_what_runs_and_goes_before_what_waits(make_engine: EngineMaker) -> None:
     model, new = make_model(), make_model(seed=1)
-    engine = make_engine(model, max_batch=2)
-    gate = hold(model)
+    engine = make_engine(model, max_batch=1)
+    gate = Gate(model)
 
     def weights() -> Iterator[tuple[str, Tensor]]:
         yield from new.named_parameters()
-        gate.set()  # from here on the first two have 200 steps to go, and the update is about to be in the queue
+        gate.set()  # from here on the first has 200 steps to go, and the update is about to be in the queue
 
     long = Sampling(max_tokens=200, stop_token_ids=())
-    futures = [engine.submit([5, i], long) for i in range(2)]
-    late = [engine.submit([6, i], long) for i in range(2)]
+    running, waiting = (engine.submit([5, i], long) for i in range(2))
+    gate.reached.wait()
     engine.update_weights(weights(), 3)
-    assert [future.result().policy_version for future in futures] == [0, 0]
-    assert [future.result().policy_version for future in late] == [3, 3]
+    assert running.done()
+    assert (running.result().policy_version, waiting.result().policy_version) == (0, 3)
 
 
 def test_weights_of_another_type_are_cast(make_engine: EngineMaker) -> None:

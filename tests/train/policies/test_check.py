@@ -201,6 +201,13 @@ def test_an_end_of_turn_that_the_generation_configuration_does_not_know_is_noted
     assert "'<|im_end|>' (258)" in report.notes[0]
 
 
+def test_a_template_with_another_form_of_calls_is_noted(folder):
+    set_template(folder, TOOLS + CHATML)
+    report = check_model_folder(folder)
+    assert report.ok
+    assert "envs read <tool_call> blocks" in report.notes[0]
+
+
 @pytest.mark.parametrize("variables", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
 def test_an_id_out_of_reach_is_one_clear_message(tmp_path, variables):
     code = "from astra_train.policies.check import check_model_folder as c; print(c('some/model').problems)"

@@ -34,6 +34,21 @@ def test_saving_it_again_changes_nothing(model, tmp_path):
     assert differing_parts(fingerprint(model), fingerprint(tmp_path)) == ()
 
 
+def test_positions_may_stand_where_transformers_4_or_5_keeps_them(model, tmp_path):
+    shutil.copytree(model, tmp_path / "copy")
+    path = tmp_path / "copy/config.json"
+    config = json.loads(path.read_text())
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    path.write_text(json.dumps(config))
+    assert fingerprint(tmp_path / "copy") == fingerprint(model)
+    del config["rope_parameters"]
+    path.write_text(json.dumps(config))
+    assert fingerprint(tmp_path / "copy") == fingerprint(model)
+    config["rope_theta"] = 5.0
+    path.write_text(json.dumps(config))
+    assert differing_parts(fingerprint(tmp_path / "copy"), fingerprint(model)) == ("config",)
+
+
 @pytest.mark.parametrize(
     ("options", "parts"),
     [

@@ -74,6 +74,16 @@ found = {}
 for name, request in json.load(open(sys.argv[1])).items():
     report = check(Request(**request))
     found[name] = {"problems": report.problems, "notes": report.notes, "composed": report.config is not None}
+
+from astra_train.filling.groups import Group, Rollout
+from astra_train.filling.outcomes import listener_metrics, report
+from astra_train.training.driver import EpisodeMetrics
+
+made = EpisodeMetrics(config={})
+for name, f1 in (("a", 1.0), ("b", 0.0)):
+    metrics = {"f1": f1, "calls": 2.0, "env_s": 0.1, "rollout_s": 10.0, "note": "text", "lost": float("nan")}
+    report(Group(name, "astra/x-v0", 0, 0, 0, (Rollout((name,), f1, metrics=metrics),)))
+found["episodes"] = [listener_metrics(), listener_metrics()]
 json.dump(found, open(sys.argv[2], "w"))
 """
 
@@ -87,7 +97,16 @@ def request(
     train: Path | None = None,
     validation: Path | None = None,
 ) -> dict[str, Any]:
-    job = TrainingJob(recipe, preset, dry_run=True, steps=3, seed=1, batch_filling=filling, overrides=overrides)
+    job = TrainingJob(
+        recipe,
+        preset,
+        model=None if model is None else str(model),
+        dry_run=True,
+        steps=3,
+        seed=1,
+        batch_filling=filling,
+        overrides=overrides,
+    )
     return {
         "recipe": recipe,
         "overrides": build_overrides(job, settings_of(job), DataFiles((), ()), 1),
@@ -169,6 +188,14 @@ def test_model_and_data_are_checked_together_with_the_settings(reports, name, me
     assert (problems == []) if message is None else (message in " ".join(problems))
 
 
+def test_a_steps_episodes_are_averaged_once(reports):
+    first, second = reports["episodes"]
+    share = first.pop("episode/env_time_share")
+    assert first == {"episode/f1": 0.5, "episode/calls": 2.0, "episode/env_s": 0.1, "episode/rollout_s": 10.0}
+    assert share == pytest.approx(0.01)
+    assert second == {}
+
+
 def test_prompts_are_measured(reports):
     assert any("rows measured: the longest has" in note for note in reports["fine"]["notes"])
 
@@ -193,3 +220,12 @@ def test_the_command_is_verls_own(tmp_path: Path):
     sft = build_command(TrainingJob("sft", "cpu"), ["trainer.device=cuda"], 1, 1, 8)
     assert sft.shown().startswith("torchrun --standalone --nnodes=1 --nproc_per_node=8 -m verl.trainer.sft_trainer")
     assert "VERL_PLATFORM" not in sft.environment
+
+
+def test_sft_on_several_machines_is_one_script_for_all(monkeypatch: pytest.MonkeyPatch):
+    from astra_train.training.command import build_command
+
+    monkeypatch.setenv("MASTER_ADDR", "node-0")
+    shown = build_command(TrainingJob("sft", "paper_32b"), [], 1, 2, 8).shown()
+    assert "--nnodes=2 --nproc_per_node=8 --master_addr=node-0 --master_port=29500" in shown
+    assert "node_rank" not in shown
