@@ -86,9 +86,7 @@ class Demo:
         make = ["synthesize", "tables", DOMAINS, "-n", n, "--max-hops", "2", "--seed", seed, "--overwrite"]
         self._astra(*make, "-o", str(self.suite))
         split = ["--validation", str(HELD_OUT)]
-        for side in ("train", "validation"):
-            output = str(self.folder / "sft" / f"{side}.parquet")
-            self._astra("data", "sft", str(self.suite), "-o", output, "--split", side, *split, "--styles", "sequential")
+        self._astra("data", "sft", str(self.suite), "-o", str(self.folder / "sft"), *split, "--styles", "sequential")
         self._astra("data", "rl", str(self.suite), "-o", str(self.folder / "rl"), *split, "--namespace", "demo")
         self._write_held_out()
 

@@ -22,6 +22,7 @@ from astra_train.errors import TrainingError
 from astra_train.policies.gguf_file import GGUFFile, read_gguf
 from astra_train.policies.portable import make_portable
 from astra_train.policies.weights import read_weight_files
+from astra_train.versions import require_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +71,7 @@ def convert_smollm2(directory: str | Path, *, dtype: DType = "float32", overwrit
     Raises: MissingExtraError when the package or a library is missing; TrainingError when `directory` holds something
         else or the disk is too full.
     """
+    require_training("torch", "transformers")
     source, target = _gguf_folder(), Path(directory).expanduser().absolute()
     made_by = {"package": PACKAGE, "version": version(PACKAGE), "file": GGUF_FILE, "dtype": dtype}
     if not overwrite and _is_there(target, made_by):

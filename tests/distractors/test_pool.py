@@ -100,7 +100,7 @@ def test_free_names_are_what_a_library_could_change():
     assert library_names(STATEFUL) == {"BALANCES", "balance_of"}
 
 
-def test_a_tool_whose_helper_stands_in_its_librarys_place_is_left_out():
+def test_a_tool_whose_helper_stands_in_its_library_place_is_left_out():
     source = (
         "def balance_of(account):\n    return 0\n\n"
         "def get_nothing(account):\n    return [balance_of(account), BALANCES]\n"

@@ -42,4 +42,4 @@ def test_one_step_of_ppo_is_exact_and_the_envs_cost_nothing(tiny_folder: Path, t
     assert {"critic/vf_loss", "actor/pg_loss", "val-aux/astra_gym/solve_rate/mean@1"} <= step.keys()
     sampled = list((run / "rollouts").rglob("*.jsonl"))
     assert sampled
-    assert "solve_rate" in sampled[0].read_text().splitlines()[0]
+    assert "score" in sampled[0].read_text().splitlines()[0]

@@ -65,7 +65,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
 
 @pytest.mark.parametrize("form", FORMS)
 @given(conversation=conversations())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_conversation_comes_back_from_every_form(form: str, conversation: Conversation) -> None:
     write, read = FORMS[form]
     written = orjson.loads(orjson.dumps(write(conversation)))  # as a file would hold it
