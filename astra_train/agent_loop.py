@@ -69,7 +69,7 @@ class ToolEnvAgentLoop(AgentLoopBase):
     def __init__(
         self,
         *args: Any,
-        max_turns: int = 32,
+        max_turns: int | None = None,
         max_tokens_per_turn: int | None = None,
         system_prompt: str | None = None,
         retries: int = 2,
@@ -78,14 +78,16 @@ class ToolEnvAgentLoop(AgentLoopBase):
     ) -> None:
         """
         Args:
-            max_turns: assistant turns at most; the env's own limit holds besides.
+            max_turns: assistant turns at most, by default what `rollout.multi_turn.max_assistant_turns` says, else 32;
+                the env's own limit holds besides.
             max_tokens_per_turn: a turn cut off there ends the episode.
             retries: how often an episode is played again from its start after a fault of the sandbox.
             env_kwargs: options of `ToolEnv` for every row (reward, beta, stop_when_solved ...); a row's own win.
         """
         super().__init__(*args, **kwargs)
         self._chat = _chat_tokens(self.tokenizer, json.dumps(dict(self.apply_chat_template_kwargs or {})))
-        self._max_turns, self._turn_tokens = max_turns, max_tokens_per_turn
+        configured = (self.rollout_config.get("multi_turn") or {}).get("max_assistant_turns")
+        self._max_turns, self._turn_tokens = int(max_turns or configured or 32), max_tokens_per_turn
         self._system_prompt, self._retries = system_prompt, retries
         self._env_kwargs = dict(env_kwargs or {})
 
@@ -184,7 +186,8 @@ class ToolEnvAgentLoop(AgentLoopBase):
         info |= {
             "turns": float(episode.turns),
             "truncated": float(episode.stop_reason in ("length", "truncated", "max_turns")),
-            "infrastructure_error": float(attempts),
+            "infrastructure_error": 0.0,  # an episode that was lost is raised, see `run`
+            "retries": float(attempts),
             "env_s": episode.env_s,
             "rollout_s": rollout_s,
         }

@@ -45,13 +45,13 @@ class PassRateDataset(RLHFDataset):
     def __getitem__(self, item: int) -> dict[str, Any]:
         """A row as verl's data set gives it: the picked one when training, row `item` otherwise."""
         if self.pass_rates is None:
-            return super().__getitem__(item)  # type: ignore[no-any-return,no-untyped-call]
+            return super().__getitem__(item)  # type: ignore[no-any-return]
         if self.pass_rates.observed == 0 and self.pass_rates.picks >= PATIENCE_BATCHES * self._batch:
             raise FillingConfigError(
                 f"{self.pass_rates.picks} envs were handed out and no outcome was reported for any of them: is the "
                 "sampler AdaptiveBatchFilling, and does extra_info.env_id reach the rollouts?"
             )
-        return super().__getitem__(self.pass_rates.pick())  # type: ignore[no-any-return,no-untyped-call]
+        return super().__getitem__(self.pass_rates.pick())  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:
         """The estimates, for the data loader's state; empty for validation."""

@@ -69,6 +69,7 @@ class AdaptiveBatchFilling(ReplayBuffer):
         self._next_place = itertools.count()
         self._judged: set[str] = set()
         self._looks = 0
+        self._failed = 0
 
     @SkipManager.annotate_tq(role="rollout_tq", phase="sample")  # type: ignore[untyped-decorator]
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[tq.KVBatchMeta, dict[str, Any]]:
@@ -82,16 +83,18 @@ class AdaptiveBatchFilling(ReplayBuffer):
         began = time.monotonic()
         last_debug_time = time.time()
         self._forget(self.filler.begin(batch_size, version=global_steps - 1))
+        self._failed = 0
         while not self._fill():
             last_debug_time = self._wait_for_next_poll(TRAIN, last_debug_time)
         batch = self.filler.take()
         self._forget(batch.discarded)
         metrics = {**batch.metrics, **outcomes.listener_metrics(), "filling/wait_s": time.monotonic() - began}
+        metrics["filling/groups_with_lost_rollouts"] = self._failed
         return self._hand_over(batch.groups), metrics
 
     def _fill(self) -> bool:
         """Look once: judge what has finished, send out what is missing; True when the batch is complete."""
-        self._sync_metadata_from_transfer_queue()  # type: ignore[no-untyped-call]
+        self._sync_metadata_from_transfer_queue()
         lost = self._judge_finished()
         in_flight = len(self.pending_keys[TRAIN]) + len(self.running_keys[TRAIN])
         groups = self.filler.to_dispatch(in_flight)
@@ -112,6 +115,7 @@ class AdaptiveBatchFilling(ReplayBuffer):
         if not finished:
             return 0
         self._looks += 1
+        self._failed += len(finished & self.failure_keys[TRAIN])  # episodes that raised: the sandbox failed for good
         useless = []
         for group in self._read(sorted(finished, key=self._places.__getitem__)):
             self._judged.add(group.uid)

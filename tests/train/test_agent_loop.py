@@ -208,7 +208,7 @@ def test_a_sandbox_that_fails_is_tried_again_and_never_rewarded(
     monkeypatch.setattr(agent_loop, "make_env", make_env)
     output = play(make_loop(tokenizer, ScriptedServer(turns)), long_env_ids[0])
     assert output.reward_score == pytest.approx(1.0)
-    assert output.extra_fields["reward_extra_info"]["infrastructure_error"] == 2.0
+    assert output.extra_fields["reward_extra_info"]["retries"] == 2.0
     broken.clear()
     with pytest.raises(SandboxError, match=r"2 attempts failed|the worker was killed"):
         play(make_loop(tokenizer, ScriptedServer(turns), retries=1), long_env_ids[0])
