@@ -26,13 +26,13 @@ use_suites.add_to(app)
 evaluate.add_to(app)
 distract.add_to(app)
 demo.add_to(app)
-plugins.add_to(app)
 
 _USAGE = (UnknownEnvError, PipelineError, ModelError, TableError, MissingExtraError)
 
 
 def main() -> None:
     """Entry point: an error of this library is one readable message, never a traceback."""
+    plugins.add_to(app)  # not at import: those packages import parts of this one
     try:
         app()
     except AstraError as error:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astra_train.policies.portable import make_portable
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
 
@@ -156,4 +158,5 @@ def build_tiny(directory: str | Path, texts: Iterable[str], shape: TinyShape | N
     directory.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+    make_portable(directory)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -18,6 +18,7 @@ from typing import Any
 
 from astra_gym.errors import AstraError
 from astra_train.errors import TrainingError
+from astra_train.policies.portable import make_portable
 from astra_train.training.checkpoints import find_checkpoint
 from astra_train.training.presets import Recipe
 from astra_train.training.run_folder import RunFolder, write_json
@@ -75,6 +76,7 @@ def export_run(run: Path, output: Path | None = None, step: int | None = None, *
             _merge(source, partial)
         _complete_tokenizer(partial, folder)
         _name_dtype(partial)
+        make_portable(partial)
         parameters, dtype = _load(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)

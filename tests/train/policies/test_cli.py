@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 pytest.importorskip("transformers", reason="needs the train extra")
 pytest.importorskip("torch", reason="needs the train extra")
 
-from astra_gym.cli import app
 from astra_train.errors import TrainingError
+from astra_train.policies.cli import app
 
 SMALL = ["--hidden", "32", "--layers", "2", "--heads", "2", "--vocabulary", "400", "--context", "512"]
 
 
 def astra_policy(*words):
-    return CliRunner().invoke(app, ["policy", *map(str, words)], catch_exceptions=True)
+    return CliRunner().invoke(app, [*map(str, words)], catch_exceptions=True)
 
 
 @pytest.fixture(scope="module")
