@@ -1,12 +1,13 @@
-"""The training half of `astra demo`: a tiny policy before training, after SFT and after GRPO, on held-out envs.
+"""A tiny policy before training, after SFT and after GRPO, on held-out envs: `python -m astra_train.demo --base DIR`.
 
 It only runs the commands that a user would type, shows each, and puts their results side by side: `astra synthesize`,
-`astra data`, `astra train`, `astra eval`. What is held out (entities, by the split of `astra data`) was kept from the
-pretrained base as well.
+`astra data`, `astra train`, `astra eval`. What is held out (entities, by the split of `astra data`) is kept from the
+base as well when `examples/make_tiny_base.py` has made it.
 """
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 import subprocess
@@ -16,15 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from astra_gym.cli.output import console
+from astra_gym.cli.output import console, fail
 from astra_gym.comparison import EvaluationReport, compare
+from astra_gym.errors import AstraError
 from astra_gym.rollout import read_trajectories
 from astra_gym.summary import EpisodeScore
 from astra_train.demo_figures import draw_curve, read_curve, show_curve, show_stages
 from astra_train.errors import TrainingError
+from astra_train.versions import require_training
 
-BASE = Path(__file__).parent / "policies" / "tiny_base"
-"""A million parameters, pretrained on text only (`examples/make_tiny_base.py`)."""
 DOMAINS = "airports,cities,countries,elements"
 HELD_OUT = 0.3
 """Share of the entities that is held out; the base was made with the same."""
@@ -52,6 +53,8 @@ class Demo:
     """The folder of a demo and the commands that fill it."""
 
     folder: Path
+    base: Path
+    """The policy before training."""
     plan: DemoPlan
 
     def run(self) -> EvaluationReport:
@@ -62,9 +65,9 @@ class Demo:
         started = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._make_data()
-        sft = self._train("sft", BASE, self.folder / "sft", self._sft_options())
+        sft = self._train("sft", self.base, self.folder / "sft", self._sft_options())
         grpo = self._train("grpo", sft, self.folder / "rl", self._grpo_options())
-        report = self._evaluate({"untrained": BASE, "SFT": sft, "GRPO": grpo})
+        report = self._evaluate({"untrained": self.base, "SFT": sft, "GRPO": grpo})
         show_stages(report)
         curve = read_curve(self.folder / "grpo_run" / "metrics.jsonl")
         show_curve(curve)
@@ -81,7 +84,7 @@ class Demo:
         return self.folder / "held_out.jsonl"
 
     def _make_data(self) -> None:
-        console.rule("[bold]4. Envs to train on, and others that name nothing seen in training", align="left")
+        console.rule("[bold]1. Envs to train on, and others that name nothing seen in training", align="left")
         n, seed = str(self.plan.envs), str(self.plan.seed)
         make = ["synthesize", "tables", DOMAINS, "-n", n, "--max-hops", "2", "--seed", seed, "--overwrite"]
         self._astra(*make, "-o", str(self.suite))
@@ -104,7 +107,7 @@ class Demo:
         write_suite(self.held_out, [suite.load(spec_id) for spec_id in ids[::step][: self.plan.evaluated]])
 
     def _train(self, method: str, model: Path, data: Path, options: Sequence[str]) -> Path:
-        title = {"sft": "5. SFT on gold solutions", "grpo": "6. GRPO on the envs themselves"}[method]
+        title = {"sft": "2. SFT on gold solutions", "grpo": "3. GRPO on the envs themselves"}[method]
         console.rule(f"[bold]{title}", align="left")
         run = self.folder / f"{method}_run"
         _remove(run)
@@ -132,7 +135,7 @@ class Demo:
 
     def _evaluate(self, models: Mapping[str, Path]) -> EvaluationReport:
         console.rule(
-            "[bold]7. Held-out envs: before, after SFT, after GRPO, and rules that learn nothing", align="left"
+            "[bold]4. Held-out envs: before, after SFT, after GRPO, and rules that learn nothing", align="left"
         )
         output = self.folder / "eval.jsonl"
         sampling = ["--n-samples", str(self.plan.samples), "--temperature", "1" if self.plan.samples > 1 else "0"]
@@ -161,9 +164,24 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def run(folder: Path, seed: int) -> None:
-    """Entry point of `astra demo`. Raises: MissingExtraError without the `train` extra."""
-    from astra_train.versions import require_training
+def main() -> None:
+    """`python -m astra_train.demo --base FOLDER`. Exit code 1 when a stage fails, which says why."""
+    plan = DemoPlan()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True, help="model folder to start from")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/demo"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--envs", type=int, default=plan.envs)
+    parser.add_argument("--sft-epochs", type=int, default=plan.sft_epochs)
+    parser.add_argument("--grpo-steps", type=int, default=plan.grpo_steps)
+    given = parser.parse_args()
+    plan = DemoPlan(given.seed, given.envs, given.sft_epochs, given.grpo_steps)
+    try:
+        require_training()
+        Demo(given.output, given.base, plan).run()
+    except AstraError as error:
+        fail(str(error), exit_code=1)
 
-    require_training()
-    Demo(folder, DemoPlan(seed=seed)).run()
+
+if __name__ == "__main__":
+    main()
