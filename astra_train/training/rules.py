@@ -45,12 +45,32 @@ def _rl_rules(recipe: Recipe, config: DictConfig) -> list[str]:
     if recipe == "ppo" and config.critic.use_dynamic_bsz:
         tokens = int(config.critic.ppo_max_token_len_per_gpu) * int(config.critic.ulysses_sequence_parallel_size)
         rooms["critic.ppo_max_token_len_per_gpu"] = tokens
+    problems += _micro_batches(recipe, config, devices)
     problems += [_no_room(key, int(room), longest) for key, room in rooms.items() if room and int(room) < longest]
     if recipe == "grpo" and int(rollout.n) < 2:
         problems.append(f"actor_rollout_ref.rollout.n={rollout.n}: a group of one has no advantage; set at least 2")
     if config.actor_rollout_ref.actor.checkpoint.async_save:
         problems.append("actor_rollout_ref.actor.checkpoint.async_save=true: such a run cannot be resumed by itself")
     return problems
+
+
+def _micro_batches(recipe: Recipe, config: DictConfig, devices: int) -> list[str]:
+    """Micro-batches of a fixed number of sequences have to fill the episodes of a step."""
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    sizes = {}
+    if not actor.use_dynamic_bsz:
+        sizes["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] = actor.ppo_micro_batch_size_per_gpu
+    if not rollout.log_prob_use_dynamic_bsz:
+        sizes["actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu"] = rollout.log_prob_micro_batch_size_per_gpu
+    if recipe == "ppo" and not config.critic.use_dynamic_bsz:
+        sizes["critic.ppo_micro_batch_size_per_gpu"] = config.critic.ppo_micro_batch_size_per_gpu
+    episodes = int(config.data.train_batch_size) * int(rollout.n)
+    return [
+        f"data.train_batch_size * actor_rollout_ref.rollout.n = {episodes} episodes a step on {devices} devices do not "
+        f"divide into micro-batches of {size}; set {key} to a divisor"
+        for key, size in sizes.items()
+        if size and episodes % (devices * int(size))
+    ]
 
 
 def _divides(name: str, number: int, divisor: int) -> list[str]:

@@ -43,6 +43,7 @@ REQUESTS = {
     "no number": ("data.train_batch_size=abc",),
     "no such mode": ("actor_rollout_ref.actor.loss_agg_mode=foo",),
     "rules": RULES,
+    "uneven": ("data.train_batch_size=5", "actor_rollout_ref.rollout.n=3"),
     "classes": CLASSES,
 }
 WRONG = [
@@ -54,6 +55,7 @@ WRONG = [
     ("rules", "data.train_batch_size=16 is not a multiple of 7"),
     ("rules", "room for 100 tokens, but one sequence may have 3072"),
     ("rules", "async_save=true"),
+    ("uneven", "15 episodes a step on 1 devices do not divide into micro-batches of 8"),
     ("classes", "FSDPOptimizerConfig has no 'lrr'; the nearest are lr"),
     ("classes", "unknown delt"),
     ("classes", "data.custom_cls"),
