@@ -6,7 +6,7 @@ where they are used because this module is part of `import astra_gym`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -64,7 +64,7 @@ def rollout(
     spec, tools = tool_env.tool_spec, tool_env.tool_spec.tool_schemas
     _, info = env.reset(seed=seed)
     system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt is not None else []
-    recording = _Recording([*system, *info["messages"]], info)
+    recording = Recording([*system, *info["messages"]], info)
     model.begin_episode(spec, seed)
     while not recording.stop_reason and (max_steps is None or len(recording.actions) < max_steps):
         try:
@@ -75,12 +75,12 @@ def rollout(
             recording.stop_reason, recording.error = "model_error", str(error)
         else:
             recording.add(action, *env.step(action))
-    return recording.record(env, model, seed)
+    return recording.trajectory(env, seed, model=model.name, usage=getattr(model, "usage", None))
 
 
 @dataclass(slots=True)
-class _Recording:
-    """What has happened so far."""
+class Recording:
+    """What has happened so far in an episode, whoever plays it; `trajectory` makes the record of it."""
 
     messages: list[Message]
     info: dict[str, Any]
@@ -92,6 +92,7 @@ class _Recording:
     def add(
         self, action: str, _observation: str, reward: Any, terminated: bool, truncated: bool, info: dict[str, Any]
     ) -> None:
+        """Take in an action and what `step` gave for it."""
         self.info = info
         self.messages.extend(info["messages"])
         self.actions.append(action)
@@ -99,7 +100,16 @@ class _Recording:
         if terminated or truncated:  # a wrapper that truncates, such as TimeLimit, gives no reason
             self.stop_reason = info.get("stop_reason") or "truncated"
 
-    def record(self, env: gym.Env[str, str], model: ChatModel, seed: int) -> Trajectory:
+    def trajectory(
+        self,
+        env: gym.Env[str, str],
+        seed: int,
+        *,
+        model: str | None = None,
+        usage: Mapping[str, JSON] | None = None,
+        notes: Mapping[str, JSON] | None = None,
+    ) -> Trajectory:
+        """The record, "truncated" while the episode is on; `notes` are put into its metadata."""
         from astra_gym.types import Trajectory
 
         spec, info = cast("ToolEnv", env.unwrapped).tool_spec, self.info
@@ -115,8 +125,9 @@ class _Recording:
         if self.error is not None:
             metadata["error"] = self.error
         metadata |= {key: info[key] for key in NOTED if key in info}
-        if usage := getattr(model, "usage", None):
+        if usage:
             metadata["usage"] = dict(usage)
+        metadata |= notes or {}
         return Trajectory(
             env_id=env.spec.id if env.spec else spec.id,
             seed=seed,
@@ -131,7 +142,7 @@ class _Recording:
             solved_ids=tuple(info["solved"]),
             edges=info["edges"],
             final_answer_correct=info.get("final_answer_correct"),
-            model=model.name,
+            model=model,
             metadata=metadata,
         )
 

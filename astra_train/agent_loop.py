@@ -10,21 +10,20 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-import gymnasium as gym
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-import astra_gym
 from astra_gym.errors import SandboxError
 from astra_train.chat_tokens import ChatTokens
 from astra_train.cpu import ROLLOUT_NAME
+from astra_train.rows import make_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import gymnasium as gym
     from transformers import PreTrainedTokenizerBase
 
     from astra_gym.env import ToolEnv
@@ -100,9 +99,10 @@ class ToolEnvAgentLoop(AgentLoopBase):
         started = time.perf_counter()
         failure = ""
         for attempt in range(self._retries + 1):
+            making = time.perf_counter()
             env = make_env(row["extra_info"], self._env_kwargs)
             try:
-                episode = await self._play(env, int(row["extra_info"]["seed"]), sampling_params)
+                episode = await self._play(env, int(row["extra_info"]["seed"]), sampling_params, making)
             except SandboxError as error:
                 if attempt == self._retries:
                     raise
@@ -115,10 +115,12 @@ class ToolEnvAgentLoop(AgentLoopBase):
                 env.close()
         raise SandboxError(f"{row['extra_info']['env_id']}: {self._retries + 1} attempts failed: {failure}")
 
-    async def _play(self, env: gym.Env[str, str], seed: int, sampling_params: dict[str, Any]) -> _Episode:
-        started = time.perf_counter()
+    async def _play(
+        self, env: gym.Env[str, str], seed: int, sampling_params: dict[str, Any], making: float
+    ) -> _Episode:
+        """One attempt; `making` is when the env began to be made."""
         _, info = env.reset(seed=seed)
-        made_s = time.perf_counter() - started
+        made_s = time.perf_counter() - making
         tools = cast("ToolEnv", env.unwrapped).tool_spec.tool_schemas
         system: list[Message] = [{"role": "system", "content": self._system_prompt}] if self._system_prompt else []
         episode = _Episode(self._chat.initial([*system, *info["messages"]], tools), info=info, env_s=made_s)
@@ -180,7 +182,7 @@ class ToolEnvAgentLoop(AgentLoopBase):
             )
 
     def _output(
-        self, episode: _Episode, rollout_s: float, extra_info: Mapping[str, Any], attempts: int
+        self, episode: _Episode, episode_s: float, extra_info: Mapping[str, Any], attempts: int
     ) -> AgentLoopOutput:
         info = reward_extra_info(episode.info)
         info |= {
@@ -189,7 +191,7 @@ class ToolEnvAgentLoop(AgentLoopBase):
             "infrastructure_error": 0.0,  # an episode that was lost is raised, see `run`
             "retries": float(attempts),
             "env_s": episode.env_s,
-            "rollout_s": rollout_s,
+            "episode_s": episode_s,
         }
         fields: dict[str, Any] = {
             **episode.extra,
@@ -228,25 +230,6 @@ def reward_extra_info(info: Mapping[str, Any]) -> dict[str, float]:
         "final_answer_correct": float(info.get("final_answer_correct") is True),
         "faults": float(info.get("faults", 0)),
     }
-
-
-def make_env(extra_info: Mapping[str, Any], env_kwargs: Mapping[str, Any]) -> gym.Env[str, str]:
-    """The env of a row of RL data; its suite is registered in this process when it is first met.
-
-    Raises: SuiteError when the suite is not there; gymnasium's UnregisteredEnv when it has no such env.
-    """
-    suite, namespace = str(extra_info.get("suite") or ""), str(extra_info.get("namespace") or "")
-    if suite:
-        _register(suite, namespace)
-    options = {**env_kwargs, **json.loads(extra_info.get("env_kwargs") or "{}")}
-    if faults := extra_info.get("faults"):
-        options["faults"] = faults
-    return cast("gym.Env[str, str]", gym.make(str(extra_info["env_id"]), **options))
-
-
-@lru_cache(maxsize=64)
-def _register(suite: str, namespace: str) -> None:
-    astra_gym.register_suite(suite, namespace)
 
 
 def _chat_tokens(tokenizer: PreTrainedTokenizerBase, template_kwargs: str) -> ChatTokens:

@@ -142,7 +142,7 @@ class Demo:
         named = [part for path in models.values() for part in ("--model", f"hf:{path}")]
         options = [*sampling, "--max-tokens", "96", "--baselines", "--overwrite", "-o", str(output)]
         self._astra("eval", str(self.held_out), *named, *options)
-        stages = {f"hf:{path.name}": stage for stage, path in models.items()}
+        stages = {f"hf:{path}": stage for stage, path in models.items()}
         played: dict[str, list[EpisodeScore]] = {stage: [] for stage in models}
         for trajectory in read_trajectories(output):
             name = stages.get(str(trajectory.model), str(trajectory.model))

@@ -26,8 +26,6 @@ def require_training(*names: str) -> dict[str, str]:
 
     Raises: MissingExtraError naming each one that is missing or of another version, and what to install.
     """
-    from packaging.specifiers import SpecifierSet
-
     found: dict[str, str] = {}
     problems: list[str] = []
     for name in names or SUPPORTED:
@@ -36,8 +34,16 @@ def require_training(*names: str) -> dict[str, str]:
         except PackageNotFoundError:
             problems.append(f"{name} is not installed (needed: {SUPPORTED[name]})")
             continue
-        if not SpecifierSet(SUPPORTED[name]).contains(found[name].split("+")[0], prereleases=True):
+        if not _within(found[name], SUPPORTED[name]):
             problems.append(f"{name} {found[name]} is installed, needed: {SUPPORTED[name]}")
     if problems:
         raise MissingExtraError(f"training cannot run here: {'; '.join(problems)}. Do: {INSTALL}")
     return found
+
+
+def _within(installed: str, supported: str) -> bool:
+    try:  # comes with the training libraries, so it is missing where they are
+        from packaging.specifiers import SpecifierSet
+    except ImportError:
+        raise MissingExtraError(f"training cannot run here: packaging is not installed. Do: {INSTALL}") from None
+    return SpecifierSet(supported).contains(installed.split("+")[0], prereleases=True)

@@ -13,8 +13,9 @@ from gymnasium.utils import RecordConstructorArgs
 
 from astra_gym.env import ToolEnv
 from astra_gym.records import JSON
+from astra_gym.rollout import Recording
 from astra_gym.tool_calls import printable
-from astra_gym.types import Message, Trajectory
+from astra_gym.types import Trajectory
 
 
 class RecordTrajectory(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
@@ -38,69 +39,41 @@ class RecordTrajectory(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
             raise TypeError(f"RecordTrajectory records a ToolEnv, found {type(env.unwrapped).__name__}")
         self._path = None if path is None else Path(path)
         self._notes = dict(metadata or {})
-        self._messages: list[Message] = []
-        self._rewards: list[float] = []
-        self._actions: list[str] = []
-        self._info: dict[str, Any] | None = None
+        self._recording: Recording | None = None
         self._written = False
 
     @property
     def trajectory(self) -> Trajectory:
         """The episode so far, "truncated" until it has ended. Raises: ResetNeeded before the first reset."""
-        if self._info is None:
+        if self._recording is None:
             raise ResetNeeded("no episode to record yet; call reset() first")
-        tool_env, info = cast("ToolEnv", self.unwrapped), self._info
-        spec = tool_env.tool_spec
-        described = {"domain": spec.domain, "scenario_type": spec.scenario_type, "hops": spec.hops}
-        described["distractor_band"] = spec.distractor_band
-        kept = ("infrastructure_error", "nondeterministic", "faults", "fault_calls")
-        noted = {key: info[key] for key in kept if key in info}
-        if tool_env.faults is not None:
-            noted["env_kwargs"] = {"faults": tool_env.faults.to_json()}
-        return Trajectory(
-            env_id=self.spec.id if self.spec else spec.id,
-            seed=cast("int", tool_env.episode.seed),
-            actions=tuple(self._actions),
-            rewards=tuple(self._rewards),
-            messages=tuple(dict(message) for message in self._messages),
-            tools=tuple(spec.tool_schemas),
-            needed=info["breakdown"].needed,
-            solved=info["breakdown"].solved,
-            calls=info["breakdown"].calls,
-            stop_reason=info.get("stop_reason", "truncated"),
-            solved_ids=info["solved"],
-            edges=info["edges"],
-            final_answer_correct=info.get("final_answer_correct"),
-            metadata={**described, "invalid_calls": info["invalid_calls"], **noted, **self._notes},
-        )
+        seed = cast("int", cast("ToolEnv", self.unwrapped).episode.seed)
+        return self._recording.trajectory(self, seed, notes=self._notes)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begin an episode and its record."""
         self._leave()
         observation, info = self.env.reset(seed=seed, options=options)
-        self._messages, self._rewards, self._actions = list(info["messages"]), [], []
-        self._info, self._written = info, False
+        self._recording, self._written = Recording(list(info["messages"]), info), False
         return observation, info
 
     def step(self, action: str) -> tuple[str, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play a turn and record it."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._messages += info["messages"]
-        self._rewards.append(float(reward))
-        self._actions.append(printable(action))
-        self._info = info
-        if terminated or truncated:
+        result = self.env.step(action)
+        if self._recording is not None:
+            self._recording.add(printable(action), *result)
+        if result[2] or result[3]:
             self._write()
-        return observation, reward, terminated, truncated, info
+        return result
 
     def close(self) -> None:
         """Write what is left, then close the env."""
         self._leave()
-        self._info = None
+        self._recording = None
         super().close()
 
     def _leave(self) -> None:
-        if self._actions and not self._written:
+        if self._recording is not None and self._recording.actions and not self._written:
             self._write()
 
     def _write(self) -> None:

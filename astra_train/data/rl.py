@@ -21,6 +21,7 @@ from astra_gym.registration import SHIPPED, SHIPPED_NAMESPACE, make, register_su
 from astra_gym.suite import Suite, open_suite
 from astra_gym.types import Message, ToolEnvSpec
 from astra_train.data.errors import DataError
+from astra_train.rows import row_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -251,9 +252,9 @@ class _RowChecker:
         registered = self._registered(suite, namespace)
         if env_id not in registered:
             raise DataError(f"no env {env_id!r} among the {len(registered)} of {suite or 'the shipped suite'}")
-        options = (suite, namespace, info["env_kwargs"] or "{}", info["faults"] or "")
+        options = (suite, namespace, info["env_kwargs"] or "", info["faults"] or "")
         if options not in self._made:
-            make(env_id, **_options(*options[2:])).close()
+            make(env_id, **row_options(info)).close()
             self._made.add(options)
         return env_id
 
@@ -262,15 +263,6 @@ class _RowChecker:
             shipped = (f"{SHIPPED_NAMESPACE}/{name}" for name in open_suite(SHIPPED).ids)
             self.known[suite, namespace] = frozenset(register_suite(suite, namespace) if suite else shipped)
         return self.known[suite, namespace]
-
-
-def _options(env_kwargs: str, faults: str) -> dict[str, Any]:
-    """The options of `ToolEnv` that a row asks for, as the agent loop reads them."""
-    try:
-        options: dict[str, Any] = orjson.loads(env_kwargs)
-        return options | ({"faults": orjson.loads(faults)} if faults else {})
-    except (orjson.JSONDecodeError, TypeError) as error:
-        raise DataError(f"env_kwargs and faults must be JSON text, found {env_kwargs!r}, {faults!r}: {error}") from None
 
 
 def _schema() -> pa.Schema:

@@ -18,8 +18,8 @@ class OutcomeListener(Protocol):
     def observe(self, group: Group) -> None:
         """Take in one finished group, valid or not."""
 
-    def metrics(self) -> dict[str, float]:
-        """Numbers for the trainer's log."""
+    def metrics(self, rollout_s: float) -> dict[str, float]:
+        """Numbers for the trainer's log; the step's rollouts took `rollout_s` seconds by the clock."""
 
 
 _LISTENERS: WeakSet[OutcomeListener] = WeakSet()
@@ -36,6 +36,6 @@ def report(group: Group) -> None:
         listener.observe(group)
 
 
-def listener_metrics() -> dict[str, float]:
-    """What the listeners have to say in the step's log."""
-    return {name: value for listener in list(_LISTENERS) for name, value in listener.metrics().items()}
+def listener_metrics(rollout_s: float) -> dict[str, float]:
+    """What the listeners have to say in the log of a step whose rollouts took `rollout_s` seconds."""
+    return {name: value for listener in list(_LISTENERS) for name, value in listener.metrics(rollout_s).items()}

@@ -149,7 +149,7 @@ class PassRates:
         passes, failures = self._counts + self.options.prior
         return expected_signal(passes, failures, self.options.group_size)
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, rollout_s: float = 0.0) -> dict[str, float]:  # noqa: ARG002
         """Numbers for the trainer's log."""
         signal, rates = self.signal(), self.pass_rates()
         recent = self._rows[list(self._recent)]

@@ -88,7 +88,8 @@ class AdaptiveBatchFilling(ReplayBuffer):
             last_debug_time = self._wait_for_next_poll(TRAIN, last_debug_time)
         batch = self.filler.take()
         self._forget(batch.discarded)
-        metrics = {**batch.metrics, **outcomes.listener_metrics(), "filling/wait_s": time.monotonic() - began}
+        wait_s = time.monotonic() - began
+        metrics = {**batch.metrics, **outcomes.listener_metrics(wait_s), "filling/wait_s": wait_s}
         metrics["filling/groups_with_lost_rollouts"] = self._failed
         return self._hand_over(batch.groups), metrics
 

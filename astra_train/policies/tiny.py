@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astra_train.policies.portable import make_portable
+from astra_train.versions import require_training
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
@@ -141,9 +142,12 @@ def build_tiny(directory: str | Path, texts: Iterable[str], shape: TinyShape | N
     """Write an untrained tiny policy as a Hugging Face folder; returns its number of parameters.
 
     Args:
-        texts: what the tokenizer is trained on, for instance `policy_texts` of the training envs.
+        texts: what the tokenizer is trained on, for instance questions and calls of the training envs.
         seed: of the initial weights.
+
+    Raises: MissingExtraError without torch and transformers.
     """
+    require_training("torch", "transformers")
     import torch
     from transformers import Qwen3ForCausalLM
 

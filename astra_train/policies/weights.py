@@ -7,6 +7,7 @@ dtype, shape and where the bytes lie. Source: github.com/huggingface/safetensors
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ _KINDS = (
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 """File and index of each format, in the order in which transformers looks for them."""
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_WIDEST_BYTES = 4
 
 
 @dataclass(slots=True)
@@ -32,6 +35,16 @@ class WeightFiles:
     """As safetensors calls them: F32, BF16..."""
     n_bytes: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def dtype(self) -> str | None:
+        """The type of all weights as torch calls it; None when they differ or it is not known."""
+        return _DTYPES.get(next(iter(self.dtypes))) if len(self.dtypes) == 1 else None
+
+    @property
+    def parameters(self) -> int:
+        """How many there are; for PyTorch's own format as many as there would be in float32."""
+        return sum(map(math.prod, self.shapes.values())) if self.shapes else self.n_bytes // _WIDEST_BYTES
 
 
 def read_weight_files(folder: Path) -> WeightFiles:

@@ -34,11 +34,11 @@ class EpisodeMetrics(CheckpointCallback):
                 if isinstance(value, int | float) and math.isfinite(value):
                     self._values[name].append(float(value))
 
-    def metrics(self) -> dict[str, float]:
-        """The means since the last call, and the share of the rollout's time that envs took."""
+    def metrics(self, rollout_s: float) -> dict[str, float]:
+        """The means since the last call, and the time that all envs took together, making them included: as a share of
+        the episodes' own time, and of the time by the clock in which all of them were played side by side."""
         values, self._values = self._values, defaultdict(list)
         means = {f"{PREFIX}{name}": math.fsum(found) / len(found) for name, found in values.items()}
-        rollout_s = math.fsum(values.get("rollout_s", ()))
-        if rollout_s > 0:
-            means[f"{PREFIX}env_time_share"] = math.fsum(values.get("env_s", ())) / rollout_s
-        return means
+        env_s, episode_s = math.fsum(values.get("env_s", ())), math.fsum(values.get("episode_s", ()))
+        shares = {"env_time_share": episode_s, "env_clock_share": rollout_s if "env_s" in values else 0.0}
+        return means | {f"{PREFIX}{name}": env_s / whole for name, whole in shares.items() if whole > 0}

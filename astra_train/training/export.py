@@ -19,10 +19,11 @@ from typing import Any
 from astra_gym.errors import AstraError
 from astra_train.errors import TrainingError
 from astra_train.policies.portable import make_portable
+from astra_train.policies.weights import read_weight_files
 from astra_train.training.checkpoints import find_checkpoint
 from astra_train.training.presets import Recipe
 from astra_train.training.run_folder import RunFolder, write_json
-from astra_train.training.weights import weight_files, weights_dtype
+from astra_train.versions import require_training
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -59,6 +60,7 @@ def export_run(run: Path, output: Path | None = None, step: int | None = None, *
 
     Raises: TrainingError when there is no such checkpoint, the output exists, or what was written does not load.
     """
+    require_training()
     folder = RunFolder(run.resolve())
     recipe: Recipe = folder.describe()["recipe"]
     checkpoint = find_checkpoint(folder.checkpoints, recipe, step)
@@ -70,7 +72,7 @@ def export_run(run: Path, output: Path | None = None, step: int | None = None, *
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        if weight_files(source / "huggingface"):
+        if read_weight_files(source / "huggingface").files:
             shutil.copytree(source / "huggingface", partial, dirs_exist_ok=True)
         else:
             _merge(source, partial)
@@ -105,7 +107,7 @@ def _merge_adapter(target: Path) -> None:
     adapter = target / "lora_adapter"
     base = AutoModelForCausalLM.from_pretrained(target, dtype="auto")
     merged = PeftModel.from_pretrained(base, adapter).merge_and_unload()
-    for path in weight_files(target):
+    for path in read_weight_files(target).files:
         path.unlink()
     merged.save_pretrained(target)
     shutil.rmtree(adapter)
@@ -124,7 +126,7 @@ def _complete_tokenizer(target: Path, run: RunFolder) -> None:
 
 def _name_dtype(target: Path) -> None:
     """Say in config.json what type the weights have: they are loaded as that, and verl always writes bfloat16."""
-    dtype = weights_dtype(target)
+    dtype = read_weight_files(target).dtype
     if dtype is None:
         return
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))

@@ -19,11 +19,11 @@ from typing import Any
 from astra_gym.errors import AstraError
 from astra_train.errors import TrainingError
 from astra_train.policies.fingerprint import differing_parts, fingerprint
+from astra_train.policies.weights import read_weight_files
 from astra_train.training.checkpoints import checkpoints
 from astra_train.training.job import TrainingJob
 from astra_train.training.run_folder import RunFolder
 from astra_train.training.validator import Report, Request
-from astra_train.training.weights import parameter_bytes, weight_files
 
 _HUB_ID = re.compile(r"^[\w.\-]+/[\w.\-]+$")
 _ADAM_BYTES, _WEIGHT_BYTES = 8, 4
@@ -52,8 +52,7 @@ def check_model(model: str | None) -> tuple[Path | None, list[str], list[str]]:
     problems = []
     if len(content.get("architectures") or []) != 1:
         problems.append(f"{config}: expected one entry in `architectures`, found {content.get('architectures')}")
-    if not weight_files(folder):
-        problems.append(f"{folder}: holds no weights (*.safetensors or pytorch_model*.bin)")
+    problems += read_weight_files(folder).problems
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         problems.append(f"{folder}: holds no tokenizer (tokenizer.json, tokenizer_config.json)")
     return (None if problems else folder.resolve()), problems, []
@@ -129,8 +128,7 @@ def _same_shape(run: RunFolder, model: Path) -> list[str]:
 
 def checkpoint_bytes(model: Path, config: Mapping[str, Any], recipe: str) -> int:
     """About how many bytes one checkpoint takes."""
-    total, width = parameter_bytes(model)
-    parameters = total / width
+    parameters = read_weight_files(model).parameters
     section = config if recipe == "sft" else config["actor_rollout_ref"]
     policy = section if recipe == "sft" else section["actor"]
     contents = policy["checkpoint"]["save_contents"]

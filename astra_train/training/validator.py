@@ -171,7 +171,7 @@ def _prompt_lengths(config: DictConfig, request: Request, report: Report, chat: 
     """Every prompt as the agent loop builds it against the limit: verl would cut a longer one on the left."""
     from omegaconf import OmegaConf
 
-    from astra_train.agent_loop import make_env
+    from astra_train.rows import make_env
 
     loop = dict(OmegaConf.to_container(OmegaConf.load(request.agent_loop))[0])
     prompt = loop.get("system_prompt")

@@ -212,3 +212,33 @@ def test_a_sandbox_that_fails_is_tried_again_and_never_rewarded(
     broken.clear()
     with pytest.raises(SandboxError, match=r"2 attempts failed|the worker was killed"):
         play(make_loop(tokenizer, ScriptedServer(turns), retries=1), long_env_ids[0])
+
+
+def test_a_fault_in_the_middle_of_an_episode_is_played_again_from_its_start(
+    tokenizer: Any, chat: Any, long_env_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from astra_train import agent_loop
+
+    env = gym.make(long_env_ids[0])
+    actions = astra_gym.rollout(env, astra_gym.OracleModel(parallel=False), seed=3).actions
+    turns = [chat.assistant(action) for action in actions]
+    given = agent_loop.make_env
+
+    class DiesOnce(gym.Wrapper):  # type: ignore[type-arg]
+        left = 1
+
+        def step(self, action: str) -> Any:
+            result = self.env.step(action)
+            if not DiesOnce.left:
+                return result
+            DiesOnce.left -= 1
+            return result[0], 0.0, False, True, {**result[4], "infrastructure_error": "the worker was killed"}
+
+    monkeypatch.setattr(agent_loop, "make_env", lambda *args: DiesOnce(given(*args)))
+    server = ScriptedServer([turns[0], *turns])
+    output = play(make_loop(tokenizer, server), long_env_ids[0])
+    assert output.reward_score == pytest.approx(1.0)
+    assert len(server.prompts) == len(turns) + 1
+    DiesOnce.left = 9
+    with pytest.raises(SandboxError, match="2 attempts failed: the worker was killed"):
+        play(make_loop(tokenizer, ScriptedServer([turns[0]] * 9), retries=1), long_env_ids[0])

@@ -113,3 +113,16 @@ def test_it_records_tool_envs_after_a_reset():
         RecordTrajectory(gym.make("CartPole-v1"))
     with pytest.raises(ResetNeeded, match="call reset"):
         _ = RecordTrajectory(make()).trajectory
+
+
+def test_an_episode_with_options_of_its_own_replays():
+    import astra_gym
+
+    env = RecordTrajectory(gym.make(astra_gym.shipped_ids()[0], reward="recall", max_turns=2))
+    env.reset(seed=1)
+    env.step('<tool_call>{"name": "none", "arguments": {}}</tool_call>')
+    env.step('<tool_call>{"name": "none", "arguments": {}}</tool_call>')
+    recorded = env.trajectory
+    assert recorded.stop_reason == "max_turns"
+    assert recorded.metadata["env_kwargs"] == {"reward": "recall", "max_turns": 2}
+    assert astra_gym.replay(recorded) == recorded

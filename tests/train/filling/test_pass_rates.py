@@ -149,9 +149,9 @@ def test_listeners_hear_of_groups_until_they_are_gone():
     outcomes.listen(chosen)
     outcomes.report(played("e1", 1.0))
     assert chosen.observed == 1
-    assert outcomes.listener_metrics()["pass_rates/seen_share"] == 0.25
+    assert outcomes.listener_metrics(1.0)["pass_rates/seen_share"] == 0.25
     del chosen
-    assert outcomes.listener_metrics() == {}
+    assert outcomes.listener_metrics(1.0) == {}
 
 
 def test_picking_by_pass_rate_finds_more_groups_with_signal_than_picking_uniformly():

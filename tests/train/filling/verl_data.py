@@ -116,7 +116,7 @@ def main(folder: Path) -> None:
     resumed_iterator = endless(second)
     resumed = take(resumed_iterator, 12, 23)
     late = Counter(int(env_id[1:]) % 10 == 0 for batch in take(resumed_iterator, 60, 35) for env_id in batch)
-    listeners = outcomes.listener_metrics()
+    listeners = outcomes.listener_metrics(1.0)
     errors = [
         error_of(config(folder, f"data.val_files={train}"), train),
         error_of(settings, write(folder / "train.parquet", "t", 4, env_ids=False)),

@@ -53,7 +53,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path):
         "grpo", "--model", model, "--data", tmp_path / "gone", "--run", tmp_path / "run", "data.trian_batch_size=3"
     )
     assert done.returncode == 2
-    for part in ("holds no weights", "holds no tokenizer", "no such data file", "data.train_batch_size", "4 problems"):
+    for part in ("no weights here", "holds no tokenizer", "no such data file", "data.train_batch_size", "4 problems"):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

@@ -43,7 +43,7 @@ def test_a_model_folder_is_found(model: Path):
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("model.safetensors", "holds no weights"),
+        ("model.safetensors", "no weights here"),
         ("tokenizer.json", "holds no tokenizer"),
         ("config.json", "config.json"),
     ],

@@ -147,6 +147,12 @@ def test_a_killed_run_of_rl_goes_on_with_step_and_optimizer(
     assert optimizer_steps(run, 3, "actor") == {3}
     assert "verl.trainer.main_ppo" in run.command.read_text()
     for line in read_metrics(run.metrics):
-        assert {"episode/f1", "episode/solve_rate", "episode/calls", "episode/env_time_share"} <= line.keys()
+        assert {
+            "episode/f1",
+            "episode/solve_rate",
+            "episode/calls",
+            "episode/env_time_share",
+            "episode/env_clock_share",
+        } <= line.keys()
     astra_train("export", run.path)
     assert (run.path / "export" / "step_3" / "model.safetensors").is_file()

@@ -83,9 +83,9 @@ from astra_train.training.driver import EpisodeMetrics
 
 made = EpisodeMetrics(config={})
 for name, f1 in (("a", 1.0), ("b", 0.0)):
-    metrics = {"f1": f1, "calls": 2.0, "env_s": 0.1, "rollout_s": 10.0, "note": "text", "lost": float("nan")}
+    metrics = {"f1": f1, "calls": 2.0, "env_s": 0.1, "episode_s": 8.0, "note": "text", "lost": float("nan")}
     report(Group(name, "astra/x-v0", 0, 0, 0, (Rollout((name,), f1, metrics=metrics),)))
-found["episodes"] = [listener_metrics(), listener_metrics()]
+found["episodes"] = [listener_metrics(10.0), listener_metrics(10.0)]
 json.dump(found, open(sys.argv[2], "w"))
 """
 
@@ -192,9 +192,10 @@ def test_model_and_data_are_checked_together_with_the_settings(reports, name, me
 
 def test_a_steps_episodes_are_averaged_once(reports):
     first, second = reports["episodes"]
-    share = first.pop("episode/env_time_share")
-    assert first == {"episode/f1": 0.5, "episode/calls": 2.0, "episode/env_s": 0.1, "episode/rollout_s": 10.0}
-    assert share == pytest.approx(0.01)
+    share, clock = first.pop("episode/env_time_share"), first.pop("episode/env_clock_share")
+    assert first == {"episode/f1": 0.5, "episode/calls": 2.0, "episode/env_s": 0.1, "episode/episode_s": 8.0}
+    assert share == pytest.approx(0.2 / 16)
+    assert clock == pytest.approx(0.2 / 10)
     assert second == {}
 
 
