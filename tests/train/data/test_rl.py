@@ -168,7 +168,7 @@ def test_rows_that_cannot_be_played_are_named(tmp_path: Path, suite: Path) -> No
     with pytest.raises(DataError, match=r"row 2: .*colour"):
         check_rows(path)
     with_info(2, faults="{oops")
-    with pytest.raises(DataError, match="row 3: faults: expected 'paper' or a JSON object, found '{oops'"):
+    with pytest.raises(DataError, match=r"row 3: faults: expected 'paper' or a JSON object, found '\{oops'"):
         check_rows(path)
     with_info(2, env_kwargs="[1")
     with pytest.raises(DataError, match=r"row 3: env_kwargs must be a JSON object, found '\[1'"):
