@@ -1,8 +1,10 @@
-"""A tiny policy before training, after SFT and after GRPO, on held-out envs: `python -m astra_train.demo --base DIR`.
+"""A policy before training, after SFT and after GRPO, on held-out envs: the second half of `astra demo`.
+
+    python -m astra_train.demo -o runs/demo0 --seed 0
 
 It only runs the commands that a user would type, shows each, and puts their results side by side: `astra synthesize`,
-`astra data`, `astra train`, `astra eval`. What is held out (entities, by the split of `astra data`) is kept from the
-base as well when `examples/make_tiny_base.py` has made it.
+`astra data`, `astra train`, `astra eval`. The tiny policy starts from the weights in `policies/tiny_base`, which
+`examples/make_tiny_base.py` made; what is held out here (entities, by the split of `astra data`) was kept from them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astra_gym.cli.output import console, fail
@@ -22,6 +24,8 @@ from astra_gym.comparison import EvaluationReport, compare
 from astra_gym.errors import AstraError
 from astra_gym.rollout import read_trajectories
 from astra_gym.summary import EpisodeScore
+from astra_train.data.content import content_of
+from astra_train.data.split import common_texts
 from astra_train.demo_figures import draw_curve, read_curve, show_curve, show_stages
 from astra_train.errors import TrainingError
 from astra_train.versions import require_training
@@ -29,6 +33,9 @@ from astra_train.versions import require_training
 DOMAINS = "airports,cities,countries,elements"
 HELD_OUT = 0.3
 """Share of the entities that is held out; the base was made with the same."""
+READ_FILE = "entities_read.txt"
+"""In a base's folder: what `examples/make_tiny_base.py` had it read, one entity a line."""
+TINY_BASE = Path(__file__).parent / "policies" / "tiny_base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +43,39 @@ class DemoPlan:
     """How long the demo trains; the defaults take about 20 minutes on two cores."""
 
     seed: int = 0
-    envs: int = 2400
+    envs: int = 9000
     """Made from the tables; about a fifth of them end up held out."""
-    sft_epochs: int = 8
-    grpo_steps: int = 30
+    sft_steps: int = 200
+    sft_batch: int = 32
+    grpo_steps: int = 24
     grpo_prompts: int = 16
     grpo_episodes: int = 8
-    evaluated: int = 200
+    evaluated: int = 300
     """Held-out envs that each stage is measured on."""
     samples: int = 1
     """Episodes of each of them; more than one are sampled at temperature 1."""
+    sft_overrides: tuple[str, ...] = ()
+    grpo_overrides: tuple[str, ...] = ()
+
+
+PLANS = {
+    "tiny": DemoPlan(),
+    "smollm2": DemoPlan(
+        envs=800,
+        sft_steps=100,
+        sft_batch=8,
+        grpo_steps=10,
+        grpo_prompts=4,
+        grpo_episodes=4,
+        evaluated=60,
+        sft_overrides=("data.micro_batch_size_per_gpu=1", "optim.lr=1e-4"),
+        grpo_overrides=(
+            "actor_rollout_ref.actor.optim.lr=1e-5",
+            "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1",
+        ),
+    ),
+}
+"""Policy -> plan."""
 
 
 @dataclass(slots=True)
@@ -94,15 +124,18 @@ class Demo:
         self._write_held_out()
 
     def _write_held_out(self) -> None:
-        """The first held-out envs as a suite of their own, for `astra eval`."""
+        """A part of the held-out envs, as a suite for `astra eval`: none that names what the base has read."""
         import pyarrow.parquet as pq
 
         from astra_gym.suite import open_suite, write_suite
 
+        suite = open_suite(self.suite)
+        contents = {spec.id: content_of(spec) for spec in suite}
+        read = texts_read(self.base) - common_texts(contents.values())
         rows = pq.read_table(self.folder / "rl" / "validation.parquet", columns=["extra_info"]).to_pylist()
         ids = [str(row["extra_info"]["env_id"]).partition("/")[2] for row in rows]
+        ids = [spec_id for spec_id in ids if not contents[spec_id].entities & read]
         step = max(1, len(ids) // self.plan.evaluated)
-        suite = open_suite(self.suite)
         self.held_out.unlink(missing_ok=True)
         write_suite(self.held_out, [suite.load(spec_id) for spec_id in ids[::step][: self.plan.evaluated]])
 
@@ -119,7 +152,9 @@ class Demo:
         return output
 
     def _sft_options(self) -> list[str]:
-        return [f"trainer.total_epochs={self.plan.sft_epochs}", "trainer.test_freq=100", "trainer.save_freq=-1"]
+        sizes = ["--steps", str(self.plan.sft_steps), f"data.train_batch_size={self.plan.sft_batch}"]
+        rare = ["trainer.test_freq=100", "trainer.save_freq=-1", "data.val_max_samples=64"]
+        return [*sizes, *rare, *self.plan.sft_overrides]
 
     def _grpo_options(self) -> list[str]:
         plan = self.plan
@@ -130,7 +165,9 @@ class Demo:
             "data.max_prompt_length=512",
             "data.max_response_length=384",
             "data.val_max_samples=96",
-            "trainer.test_freq=5",
+            "trainer.test_freq=8",
+            "algorithm.rollout_correction.bypass_mode=true",  # the server's log-probs are the trainer's: no second pass
+            *plan.grpo_overrides,
         ]
 
     def _evaluate(self, models: Mapping[str, Path]) -> EvaluationReport:
@@ -159,23 +196,48 @@ class Demo:
             raise TrainingError(f"`astra {shlex.join(arguments)}` ended with exit code {done.returncode} (see above)")
 
 
+def texts_read(base: Path) -> frozenset[str]:
+    """The entities that a base was pretrained on, folded; empty for one that does not say."""
+    listed = base / READ_FILE
+    return frozenset(listed.read_text(encoding="utf-8").splitlines()) if listed.exists() else frozenset()
+
+
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
 
 
+def run_demo(folder: Path, *, seed: int = 0, policy: str = "tiny") -> EvaluationReport:
+    """Train a policy and show how it did; what `astra demo` calls after its first half.
+
+    Args:
+        folder: filled with suites, data, runs, policies, figures; an earlier demo in it is replaced.
+        policy: a key of `PLANS`.
+
+    Raises: MissingExtraError without the training libraries; TrainingError naming the command that failed.
+    """
+    require_training()
+    base = TINY_BASE
+    if policy == "smollm2":
+        from astra_train.policies.smollm2 import convert_smollm2
+
+        base = folder / "smollm2"
+        convert_smollm2(base)
+    return Demo(folder, base, replace(PLANS[policy], seed=seed)).run()
+
+
 def main() -> None:
-    """`python -m astra_train.demo --base FOLDER`. Exit code 1 when a stage fails, which says why."""
+    """`python -m astra_train.demo`. Exit code 1 when a stage fails, which says why."""
     plan = DemoPlan()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True, help="model folder to start from")
+    parser.add_argument("--base", type=Path, default=TINY_BASE, help="model folder to start from")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/demo"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--envs", type=int, default=plan.envs)
-    parser.add_argument("--sft-epochs", type=int, default=plan.sft_epochs)
+    parser.add_argument("--sft-steps", type=int, default=plan.sft_steps)
     parser.add_argument("--grpo-steps", type=int, default=plan.grpo_steps)
     given = parser.parse_args()
-    plan = DemoPlan(given.seed, given.envs, given.sft_epochs, given.grpo_steps)
+    plan = DemoPlan(given.seed, given.envs, given.sft_steps, grpo_steps=given.grpo_steps)
     try:
         require_training()
         Demo(given.output, given.base, plan).run()

@@ -16,7 +16,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -27,15 +27,19 @@ from astra_gym.types import ToolEnvSpec
 from astra_train.chat_tokens import ChatTokens
 from astra_train.data.content import content_of
 from astra_train.data.split import split_contents
+from astra_train.demo import HELD_OUT, READ_FILE
+from astra_train.policies.copying import install_copying
+from astra_train.policies.portable import make_portable
 from astra_train.policies.tiny import TinyShape, tiny_config, tiny_tokenizer
 
-HELD_OUT, SPLIT_SEED = 0.3, 0
+SPLIT_SEED = 0
 SYLLABLES = tuple(
     "ka lo mi ra ton bel vis qua ner dor sha pi zu gan el or tri ven mar hu".split()  # noqa: SIM905
     + "ster ing wood ley burg an do ri".split()  # noqa: SIM905
 )
-REAL_NAMES = 0.15
-"""Share of real names among those that are to be recalled: made-up ones cannot be learned by heart, only copied."""
+REAL_NAMES, SYLLABLE_NAMES = 0.2, 0.3
+"""Shares of real names and of those made of syllables among the names to be recalled; the rest are tokens drawn at
+random. Made-up ones cannot be learned by heart, only copied."""
 JOINTS = ("and", "or", "than", "between", "of", "from", "with", "near", "in", "after")
 
 
@@ -46,12 +50,19 @@ def training_specs(path: str) -> list[ToolEnvSpec]:
     return [specs[spec_id] for spec_id in split.train]
 
 
+def entities_of(specs: list[ToolEnvSpec]) -> list[str]:
+    """What the questions name, folded: the demo measures on nothing of it."""
+    return sorted({text for spec in specs for text in content_of(spec).entities})
+
+
 class Texts:
     """Documents of six kinds, without end."""
 
-    def __init__(self, specs: list[ToolEnvSpec], seed: int) -> None:
+    def __init__(self, specs: list[ToolEnvSpec], seed: int, pieces: Sequence[str] = ()) -> None:
         self.random = random.Random(seed)
         self.specs = specs
+        self.pieces = pieces
+        """Letters that the tokenizer writes as one token."""
         self.entities = sorted({text for spec in specs for text in _literals(spec)})
         tools = {tool.name: tool for spec in specs for tool in spec.tools}
         self.names = sorted(tools)
@@ -59,8 +70,12 @@ class Texts:
 
     def name(self) -> str:
         r = self.random
-        if r.random() < REAL_NAMES:
+        kind = r.random()
+        if kind < REAL_NAMES:
             return r.choice(self.entities)
+        if kind > REAL_NAMES + SYLLABLE_NAMES and self.pieces:
+            words = ["".join(r.choices(self.pieces, k=r.randint(1, 3))) for _ in range(r.choice((1, 1, 2, 3)))]
+            return " ".join(word.capitalize() if r.random() < 0.8 else word for word in words)
         words = ["".join(r.choice(SYLLABLES) for _ in range(r.randint(2, 3))) for _ in range(r.randint(1, 2))]
         return " ".join(word.capitalize() for word in words)
 
@@ -126,9 +141,9 @@ def documents(texts: Texts, chat: ChatTokens) -> Iterator[list[int]]:
     """Token ids of one document after another."""
     end = chat.tokenizer.convert_tokens_to_ids("<|endoftext|>")
     kinds = (
-        (0.27, texts.echo),
-        (0.5, texts.records),
-        (0.72, texts.sentence),
+        (0.22, texts.echo),
+        (0.4, texts.records),
+        (0.6, texts.sentence),
         (0.95, texts.question),
         (1.0, texts.spelling),
     )
@@ -170,14 +185,19 @@ def main() -> None:
     corpus = [spec.question for spec in specs] + texts.names + [texts.records() for _ in range(500)]
     corpus += [json.dumps({"name": name, "arguments": {}}, separators=(",", ":")) for name in texts.names]
     tokenizer = tiny_tokenizer(corpus, shape.vocabulary, shape.context)
+    written = (tokenizer.decode([token]).strip().lower() for token in range(len(tokenizer)))
+    texts = Texts(specs, arguments.seed, sorted({piece for piece in written if piece.isalpha()}))
     chat = ChatTokens(tokenizer)
     model = Qwen3ForCausalLM(tiny_config(shape, tokenizer))
+    install_copying(model)
     train(model, batches(documents(texts, chat), rows=16, length=224), arguments.minutes * 60)
     model.half().save_pretrained(arguments.output)
     tokenizer.save_pretrained(arguments.output)
+    make_portable(arguments.output)
+    (arguments.output / READ_FILE).write_text("\n".join(entities_of(specs)) + "\n", encoding="utf-8")
 
 
-def train(model: Qwen3ForCausalLM, data: Iterator[torch.Tensor], seconds: float, rate: float = 3e-3) -> None:
+def train(model: Qwen3ForCausalLM, data: Iterator[torch.Tensor], seconds: float, rate: float = 2e-3) -> None:
     """AdamW with warm-up and a cosine to a tenth, over the time given."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
     step_of = torch.compile(model)

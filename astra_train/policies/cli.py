@@ -46,18 +46,32 @@ def tiny(
     heads: Annotated[int, typer.Option(min=1)] = 4,
     vocabulary: Annotated[int, typer.Option(min=300, help="Tokens at most.")] = 2048,
     context: Annotated[int, typer.Option(min=64, help="Longest sequence, in tokens.")] = 4096,
+    copying: Annotated[
+        bool | None,
+        typer.Option(
+            help="Start with heads that copy from the prompt, which take long to learn. "
+            "Default: where there is room for them, from 4 heads and 2 layers."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
 ) -> None:
     """An untrained model of about a million parameters with a tokenizer of its own, for tests and small experiments."""
     from astra_gym.registration import SHIPPED
     from astra_gym.suite import open_suite
+    from astra_train.policies.copying import MIN_HEADS, MIN_LAYERS
     from astra_train.policies.tiny import TinyShape, build_tiny
 
     if hidden % heads:
         raise typer.BadParameter(f"--hidden ({hidden}) must be a multiple of --heads ({heads})")
+    room = heads >= MIN_HEADS and layers >= MIN_LAYERS
+    if copying and not room:
+        raise typer.BadParameter(f"--copying needs --heads {MIN_HEADS} and --layers {MIN_LAYERS} or more")
+    copying = room if copying is None else copying
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise TrainingError(f"{output} holds something already; name another folder")
-    shape = TinyShape(hidden=hidden, layers=layers, heads=heads, vocabulary=vocabulary, context=context)
+    shape = TinyShape(
+        hidden=hidden, layers=layers, heads=heads, vocabulary=vocabulary, context=context, copying=copying
+    )
     build_tiny(output, _texts(open_suite(suite or SHIPPED)), shape, seed)
     _show(str(output), None)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astra_train.policies.copying import install_copying
 from astra_train.policies.portable import make_portable
 from astra_train.versions import require_training
 
@@ -31,6 +32,10 @@ SPECIAL_TOKENS = (
 PIECES = r" ?_?\p{L}+|\p{N}|\s+|[^\s\p{L}\p{N}]+"
 """What is split before byte pairs are merged: words (with the underscore before them, as in tool names), single digits,
 runs of punctuation (so that the frame of a call becomes a few tokens)."""
+ROPE_THETA = 1e6
+"""Qwen3's own."""
+INITIAL_STD = 0.05
+"""Of the weights: a width of 128 wants more than the 0.02 of wide models."""
 CHAT_TEMPLATE = """\
 {%- if tools %}
     {{- '<|im_start|>system\\n' }}
@@ -80,6 +85,8 @@ class TinyShape:
     """Tokens at most; fewer when the texts are few."""
     context: int = 4096
     """Longest sequence, in tokens."""
+    copying: bool = True
+    """Start with heads that copy (see `install_copying`); needs 4 heads and 2 layers."""
 
 
 def tiny_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
@@ -131,6 +138,8 @@ def tiny_config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen3Co
         num_key_value_heads=shape.heads,
         head_dim=shape.hidden // shape.heads,
         max_position_embeddings=shape.context,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        initializer_range=INITIAL_STD,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -145,7 +154,7 @@ def build_tiny(directory: str | Path, texts: Iterable[str], shape: TinyShape | N
         texts: what the tokenizer is trained on, for instance questions and calls of the training envs.
         seed: of the initial weights.
 
-    Raises: MissingExtraError without torch and transformers.
+    Raises: MissingExtraError without torch and transformers; ValueError when the shape does not fit together.
     """
     require_training("torch", "transformers")
     import torch
@@ -156,6 +165,8 @@ def build_tiny(directory: str | Path, texts: Iterable[str], shape: TinyShape | N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(tiny_config(shape, tokenizer))
+        if shape.copying:
+            install_copying(model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     directory = Path(directory)

@@ -156,6 +156,9 @@ def child_environment(device: str) -> dict[str, str]:
             "VERL_PLATFORM": "cpu",
             "CUDA_VISIBLE_DEVICES": "-1",  # none for torch, one by Ray's count, which is given one logical device
             "RAY_prestart_worker_first_driver": "0",  # else one process a logical CPU is started at once
+            # Ray gives each worker one thread otherwise; stages take turns, so each may have all cores
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1),
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY") or "PASSIVE",  # spinning starves the other processes
         }
     return environment
 

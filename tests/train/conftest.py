@@ -18,7 +18,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     texts = [text for spec in open_suite(SHIPPED) for text in (spec.question, *(t.name for t in spec.tools))]
     folder = tmp_path_factory.mktemp("policy") / "tiny"
-    build_tiny(folder, texts, TinyShape(hidden=32, layers=2, heads=2, vocabulary=600))
+    build_tiny(folder, texts, TinyShape(hidden=32, layers=2, heads=2, vocabulary=600, copying=False))
     return folder
 
 
@@ -34,5 +34,5 @@ def long_env_ids() -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start verl run one after the other, on one worker: two at a time starve each other on two cores."""
     for item in items:
-        if item.path.name in {"test_end_to_end.py", "test_resume.py", "test_verl_sampler.py"}:
+        if item.path.name in {"test_end_to_end.py", "test_resume.py", "test_verl_sampler.py", "test_demo.py"}:
             item.add_marker(pytest.mark.xdist_group("verl"))

@@ -1,0 +1,74 @@
+"""The demo's training half, in small: every stage through the real commands, and what it holds out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from astra_gym.suite import open_suite
+from astra_train import demo
+from astra_train.data.content import content_of
+from astra_train.data.split import common_texts
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def test_all_stages_run_and_nothing_held_out_was_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    small = replace(
+        demo.DemoPlan(),
+        envs=240,
+        sft_steps=2,
+        sft_batch=8,
+        grpo_steps=1,
+        grpo_prompts=2,
+        grpo_episodes=4,
+        evaluated=6,
+        grpo_overrides=("data.val_max_samples=4",),
+    )
+    report = demo.Demo(tmp_path, demo.TINY_BASE, small).run()
+    assert [model.model for model in report.models][:3] == ["untrained", "SFT", "GRPO"]
+    assert {"first-tool", "every-tool", "random"} <= {model.model for model in report.models}
+    assert {model.all.envs for model in report.models} == {6}
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert "GRPO over SFT, solve_rate" in capsys.readouterr().out
+    contents = [content_of(spec) for spec in open_suite(tmp_path / "train_suite.jsonl")]
+    read = demo.texts_read(demo.TINY_BASE)
+    held_out = [content_of(spec) for spec in open_suite(tmp_path / "held_out.jsonl")]
+    own = set().union(*(content.entities for content in held_out)) - common_texts(contents)
+    assert own
+    assert not own & read
+
+
+def test_a_stage_that_fails_names_its_command(tmp_path: Path) -> None:
+    missing = demo.Demo(tmp_path, tmp_path / "no-such-model", replace(demo.DemoPlan(), envs=60))
+    with pytest.raises(demo.TrainingError, match=r"`astra train sft .*no-such-model.* ended with exit code"):
+        missing.run()
+
+
+def test_the_base_is_small_and_knows_what_it_read() -> None:
+    assert sum(file.stat().st_size for file in demo.TINY_BASE.iterdir()) < 8e6
+    assert len(demo.texts_read(demo.TINY_BASE)) > 500
+    assert demo.texts_read(Path(__file__).parent) == frozenset()
+
+
+@pytest.mark.parametrize(("wanted", "exit_code"), [((), 0), (("--train",), 1), (("--no-train",), 0)])
+def test_without_the_training_libraries_the_first_half_still_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: tuple[str, ...], exit_code: int
+) -> None:
+    from astra_gym.cli import app
+    from astra_gym.errors import MissingExtraError
+
+    def not_there() -> None:
+        raise MissingExtraError("training cannot run here: verl is not installed")
+
+    monkeypatch.setattr(sys.modules["astra_train.demo"], "require_training", not_there)
+    done = CliRunner().invoke(app, ["demo", "-n", "12", "-o", str(tmp_path / "suite.jsonl"), *wanted])
+    assert done.exit_code == exit_code, done.output
+    assert ("verl is not installed" in done.output) == ("--no-train" not in wanted)
