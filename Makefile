@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/.demo: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tables,train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tables]'
 	touch $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml

@@ -54,6 +54,8 @@ class DemoPlan:
     """Held-out envs that each stage is measured on."""
     samples: int = 1
     """Episodes of each of them; more than one are sampled at temperature 1."""
+    env_kwargs: str = '{"beta":3,"final_answer_weight":0.2}'
+    """Reward of GRPO: with F1 a policy that fails more calls than it solves learns to stop after the first."""
     sft_overrides: tuple[str, ...] = ()
     grpo_overrides: tuple[str, ...] = ()
 
@@ -120,7 +122,8 @@ class Demo:
         self._astra(*make, "-o", str(self.suite))
         split = ["--validation", str(HELD_OUT)]
         self._astra("data", "sft", str(self.suite), "-o", str(self.folder / "sft"), *split, "--styles", "sequential")
-        self._astra("data", "rl", str(self.suite), "-o", str(self.folder / "rl"), *split, "--namespace", "demo")
+        rl = [*split, "--namespace", "demo", "--env-kwargs", self.plan.env_kwargs]
+        self._astra("data", "rl", str(self.suite), "-o", str(self.folder / "rl"), *rl)
         self._write_held_out()
 
     def _write_held_out(self) -> None:
@@ -166,6 +169,8 @@ class Demo:
             "data.max_response_length=384",
             "data.val_max_samples=96",
             "trainer.test_freq=8",
+            "actor_rollout_ref.actor.optim.lr=2e-4",
+            "algorithm.norm_adv_by_std_in_grpo=false",  # else the smallest difference counts as the largest
             "algorithm.rollout_correction.bypass_mode=true",  # the server's log-probs are the trainer's: no second pass
             *plan.grpo_overrides,
         ]
@@ -207,6 +212,11 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def check_demo() -> None:
+    """Whether it can run here. Raises: MissingExtraError saying what to install."""
+    require_training()
+
+
 def run_demo(folder: Path, *, seed: int = 0, policy: str = "tiny") -> EvaluationReport:
     """Train a policy and show how it did; what `astra demo` calls after its first half.
 
@@ -216,7 +226,7 @@ def run_demo(folder: Path, *, seed: int = 0, policy: str = "tiny") -> Evaluation
 
     Raises: MissingExtraError without the training libraries; TrainingError naming the command that failed.
     """
-    require_training()
+    check_demo()
     base = TINY_BASE
     if policy == "smollm2":
         from astra_train.policies.smollm2 import convert_smollm2

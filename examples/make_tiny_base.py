@@ -1,7 +1,7 @@
 """Make the tiny pretrained base that `astra demo` starts from: astra_train/policies/tiny_base (a few MB).
 
     astra synthesize tables -n 4000 --max-hops 2 --seed 11 -o base.jsonl
-    python examples/make_tiny_base.py base.jsonl -o astra_train/policies/tiny_base --minutes 60
+    python examples/make_tiny_base.py base.jsonl -o astra_train/policies/tiny_base --minutes 22
 
 The base has read text, not conversations: questions with the signatures of their tools, records of which fields are
 then recalled, names picked out of sentences, tool names spelt as words. It has never seen a tool call, a tool's result

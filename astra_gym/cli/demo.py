@@ -1,4 +1,4 @@
-"""`astra demo`: the whole story on this machine; two minutes, and about twenty more where a policy can be trained."""
+"""`astra demo`: envs from tables, played, in under two minutes; with --train a policy learns on others like them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from astra_gym.cli.output import console, fail, print_table, progress_bar
-from astra_gym.errors import AstraError, MissingExtraError
+from astra_gym.cli.output import console, print_table, progress_bar
 
 if TYPE_CHECKING:
     from astra_gym.cli.transcript import Played
 
 
 TRAINING_DEMO = "astra_gym.demo"
-"""Entry point group: called with folder, seed and policy after the first half, when it is installed."""
+"""Entry point group of modules with `check_demo()` and `run_demo(folder, seed, policy)`, for --train."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,15 +30,15 @@ def demo(
         "runs/demo/suite.jsonl"
     ),
     train: Annotated[
-        bool | None,
-        typer.Option(help="Also train a policy: SFT, then GRPO with verl. Default: when the train extra is installed."),
-    ] = None,
+        bool,
+        typer.Option("--train", help="Also train a policy: SFT, then GRPO with verl. Needs the train extra."),
+    ] = False,
     policy: Annotated[
         Literal["tiny", "smollm2"],
-        typer.Option(help="What is trained: tiny takes about 20 minutes on two cores, smollm2 (135M) a day."),
+        typer.Option(help="What is trained: tiny takes about 25 minutes on two cores, smollm2 (135M) a day."),
     ] = "tiny",
 ) -> None:
-    """Make fresh envs from real tables, certify them, play them, and train a policy on others like them."""
+    """Make fresh envs from real tables, certify them, play them with two policies; --train trains a third."""
     from astra_gym.cli.make_suites import run_and_show
     from astra_gym.cli.transcript import show_trajectory
     from astra_gym.env import ToolEnv
@@ -49,6 +48,7 @@ def demo(
     from astra_gym.rollout import rollout
     from astra_gym.suite import open_suite
 
+    demos = _training_demos() if train else []
     console.rule("[bold]1. Real tables become certified environments", align="left")
     source = tables_source(None, seed=seed)
     run_and_show(source, output, source.config(), total=n, limit=n, workers=None, overwrite=True, json=False)
@@ -73,25 +73,19 @@ def demo(
     )
     show_trajectory(best[1])
     ids = register_suite(output, namespace="demo")
-    if train is not False:
-        _train(output.parent / "training", seed, policy, wanted=train is True)
+    for module in demos:
+        module.run_demo(output.parent / "training", seed=seed, policy=policy)
     console.rule("[bold]Now you", align="left")
     console.print(f"astra play {ids[0]} --suite {output} --namespace demo    play one yourself", soft_wrap=True)
     console.print("astra list                                               the envs that are shipped", soft_wrap=True)
 
 
-def _train(folder: Path, seed: int, policy: str, *, wanted: bool) -> None:
-    """The second half, which needs the train extra: left out with a hint where it is missing, unless it is wanted."""
-    try:
-        for entry in entry_points(group=TRAINING_DEMO):
-            run: Any = entry.load()
-            run(folder, seed=seed, policy=policy)
-    except MissingExtraError as error:
-        if wanted:
-            fail(str(error), exit_code=1)
-        console.print(f"To see a policy learn here: {error}", soft_wrap=True)
-    except AstraError as error:
-        fail(str(error), exit_code=1)
+def _training_demos() -> list[Any]:
+    """What is installed for --train. Raises: MissingExtraError when it cannot run, before anything else is done."""
+    found = [entry.load() for entry in entry_points(group=TRAINING_DEMO)]
+    for module in found:
+        module.check_demo()
+    return found
 
 
 def _compare(title: str, key: str, played: dict[str, Played]) -> None:

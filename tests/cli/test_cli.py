@@ -162,7 +162,7 @@ def test_list_shows_the_shipped_suite() -> None:
 
 
 def test_a_small_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    done = astra("demo", "-n", "12", "--no-train", "-o", tmp_path / "suite.jsonl", cwd=tmp_path)
+    done = astra("demo", "-n", "12", "-o", tmp_path / "suite.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "12 certified envs" in done.stdout
     assert "sub-questions solved" in done.stdout

@@ -44,6 +44,7 @@ main()
         ["policy", "tiny", "-o", "new"],
         ["policy", "smollm2", "-o", "new"],
         ["policy", "check", "."],
+        ["demo", "--train"],
         ["eval", "--model", "hf:m", "--limit", "1"],
     ],
     ids=lambda words: " ".join(words[:2]),
