@@ -48,6 +48,12 @@ VARIANTS = {
     "f1": Variant("reward F1, as in the paper"),
     "recall": Variant("reward recall only", {"reward": "recall"}),
     "precision": Variant("reward precision only", {"reward": "precision"}),
+    "beta3": Variant("reward F-beta with beta 3: a missed sub-question counts more than a wasted call", {"beta": 3}),
+    "final_answer": Variant("F1, a fifth of the reward for the final answer", {"final_answer_weight": 0.2}),
+    "no_std": Variant(
+        "F1, advantages not divided by the group's standard deviation",
+        overrides=("algorithm.norm_adv_by_std_in_grpo=false",),
+    ),
     "random": Variant("F1, up to 9 random distractors an env", distractors="random"),
     "banded": Variant("F1, up to 3 distractors of each likeness band", distractors="banded"),
     "pass_rate": Variant(
@@ -73,7 +79,8 @@ def main() -> None:
     parser.add_argument("demos", nargs="+", type=Path, help="folders of the demo, one a seed")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--report", type=Path, help="folder for the table and the plots; default: the output's")
-    parser.add_argument("--variants", default=",".join(VARIANTS), help=f"default: all ({', '.join(VARIANTS)})")
+    about = "; ".join(f"{name}: {variant.about}" for name, variant in VARIANTS.items())
+    parser.add_argument("--variants", default=",".join(VARIANTS), help=f"default: all. {about}")
     parser.add_argument("--steps", type=int, default=15, help="GRPO steps")
     parser.add_argument("--prompts", type=int, default=16, help="groups a step")
     parser.add_argument("--episodes", type=int, default=8, help="episodes a group")
@@ -136,8 +143,8 @@ def train(options: argparse.Namespace, name: str, seed: int, demo: Path) -> None
     suite = training_suite(demo, variant.distractors, Path(options.output) / "suites" / str(seed))
     rows = folder / "rl"
     if not rows.is_dir():
-        # a few envs for verl's own validation, which is not used here: the held-out envs are measured afterwards
-        split = ["--validation", "0.02", "--namespace", f"ablation-{name}-{seed}"]
+        # verl wants envs to validate on; they are not looked at. Another seed, or they would be those held out already
+        split = ["--validation", "0.05", "--split-seed", str(SPLIT_SEED + 1), "--namespace", f"ablation-{name}-{seed}"]
         run("data", "rl", suite, "-o", rows, *split, "--env-kwargs", json.dumps(variant.env))
     sizes = [
         f"data.train_batch_size={options.prompts}",
@@ -194,7 +201,7 @@ def report(options: argparse.Namespace, names: Sequence[str]) -> None:
     (folder / "ablations.md").write_text("\n".join(lines))
     (folder / "ablations.json").write_text(json.dumps(results, indent=1) + "\n")
     draw(results["none"], folder / "ablations.png")
-    print("\n".join(lines))
+    print("\n".join([*(f"{name}: {VARIANTS[name].about}" for name in names if name in VARIANTS), "", *lines]))
 
 
 def _mean_and_range(values: Sequence[float]) -> str:
