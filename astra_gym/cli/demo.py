@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 TRAINING_DEMO = "astra_gym.demo"
-"""Entry point group of modules with `check_demo()` and `run_demo(folder, seed, policy)`, for --train."""
+"""Entry point group of modules with `check_demo()` and `run_demo(folder, seed)`, for --train."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,12 +31,8 @@ def demo(
     ),
     train: Annotated[
         bool,
-        typer.Option("--train", help="Also train a policy: SFT, then GRPO with verl. Needs the train extra."),
+        typer.Option("--train", help="Also train a policy: SFT, then GRPO with verl. Needs the extra train."),
     ] = False,
-    policy: Annotated[
-        Literal["tiny", "smollm2"],
-        typer.Option(help="What is trained: tiny takes about 25 minutes on two cores, smollm2 (135M) a day."),
-    ] = "tiny",
 ) -> None:
     """Make fresh envs from real tables, certify them, play them with two policies; --train trains a third."""
     from astra_gym.cli.make_suites import run_and_show
@@ -74,7 +70,7 @@ def demo(
     show_trajectory(best[1])
     ids = register_suite(output, namespace="demo")
     for module in demos:
-        module.run_demo(output.parent / "training", seed=seed, policy=policy)
+        module.run_demo(output.parent / "training", seed=seed)
     console.rule("[bold]Now you", align="left")
     console.print(f"astra play {ids[0]} --suite {output} --namespace demo    play one yourself", soft_wrap=True)
     console.print("astra list                                               the envs that are shipped", soft_wrap=True)

@@ -50,7 +50,7 @@ def tiny(
         bool | None,
         typer.Option(
             help="Start with heads that copy from the prompt, which take long to learn. "
-            "Default: where there is room for them, from 4 heads and 2 layers."
+            "Default: where there is room for them."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
@@ -58,14 +58,14 @@ def tiny(
     """An untrained model of about a million parameters with a tokenizer of its own, for tests and small experiments."""
     from astra_gym.registration import SHIPPED
     from astra_gym.suite import open_suite
-    from astra_train.policies.copying import MIN_HEADS, MIN_LAYERS
+    from astra_train.policies.copying import NEEDED, has_room
     from astra_train.policies.tiny import TinyShape, build_tiny
 
     if hidden % heads:
         raise typer.BadParameter(f"--hidden ({hidden}) must be a multiple of --heads ({heads})")
-    room = heads >= MIN_HEADS and layers >= MIN_LAYERS
+    room = has_room(hidden, heads, layers)
     if copying and not room:
-        raise typer.BadParameter(f"--copying needs --heads {MIN_HEADS} and --layers {MIN_LAYERS} or more")
+        raise typer.BadParameter(f"--copying needs {NEEDED}")
     copying = room if copying is None else copying
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise TrainingError(f"{output} holds something already; name another folder")

@@ -14,7 +14,6 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
     from transformers import Qwen3ForCausalLM
 
@@ -27,43 +26,37 @@ SLOW = 0.006
 EMBEDDING_STD, WRITE_BACK, WRITE_COPY = 0.3, 0.3, 0.9
 NEAR_SHARPNESS, MATCH_SHARPNESS = 2.5, 2.0
 """Weights of the query's and key's norms: attention logits grow with their square."""
+NEEDED = "at least 4 heads of 8 dimensions each, and 2 layers"
 
 
-MIN_HEADS, MIN_LAYERS = 4, 2
-"""What the circuit needs: three parts of a head's size each and a constant in the hidden state, two layers in a row."""
+def has_room(hidden: int, heads: int, layers: int) -> bool:
+    """Whether the circuit fits: a constant and three parts of a head's size, rotary pairs fast and slow."""
+    return heads >= 4 and hidden // heads >= 8 and layers >= 2
 
 
-def install_copying(model: Qwen3ForCausalLM, generator: torch.Generator | None = None) -> None:
+def install_copying(model: Qwen3ForCausalLM) -> None:
     """Overwrite part of the embedding and of the first two layers' attention with a copying circuit.
 
     The hidden state holds a constant (1), the token (head_dim), the token before it and the one before that; what is
-    left over stays random and free. Needs hidden >= 1 + 3 * head_dim, which 4 heads give.
-
-    Args:
-        generator: of the random token vectors and projections; torch's own when None.
+    left over stays random and free. Token vectors and projections are drawn from torch's own generator.
 
     Raises: ValueError when the shape has no room for it.
     """
     import torch
 
     config = model.config
-    heads, layers = config.num_attention_heads, config.num_hidden_layers
-    if heads < MIN_HEADS or layers < MIN_LAYERS:
-        raise ValueError(
-            f"the copying heads need at least {MIN_HEADS} heads and {MIN_LAYERS} layers, found {heads} and {layers}"
-        )
+    hidden, heads, layers = config.hidden_size, config.num_attention_heads, config.num_hidden_layers
+    if not has_room(hidden, heads, layers):
+        raise ValueError(f"the copying heads need {NEEDED}; found hidden {hidden}, heads {heads}, layers {layers}")
     size = config.head_dim
     token, *before = (slice(1 + part * size, 1 + (part + 1) * size) for part in range(3))
     speeds = [config.rope_parameters["rope_theta"] ** (-2 * pair / size) for pair in range(size // 2)]
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator)
 
     with torch.no_grad():
         embedding = model.model.embed_tokens.weight
         embedding.mul_(0.2)
         embedding[:, 0] = 1.0
-        embedding[:, token] = normal(embedding.shape[0], size) * EMBEDDING_STD
+        embedding[:, token] = torch.randn(embedding.shape[0], size) * EMBEDDING_STD
         first, second = (model.model.layers[layer].self_attn for layer in (0, 1))
         near, slow = range(NEAR_PAIRS), [pair for pair, speed in enumerate(speeds) if speed < SLOW]
         for head, back in enumerate(LOOK_BACK):
@@ -81,7 +74,7 @@ def install_copying(model: Qwen3ForCausalLM, generator: torch.Generator | None =
             places = [rows.start + place for place in compared]
             sought = (token, *before)
             for part in range(head + 1):
-                projection = normal(len(places), size) / math.sqrt(size)
+                projection = torch.randn(len(places), size) / math.sqrt(size)
                 second.q_proj.weight[places, sought[part]] = projection
                 second.k_proj.weight[places, sought[part + 1]] = projection
             second.v_proj.weight[rows, token] = torch.eye(size)

@@ -86,7 +86,7 @@ class TinyShape:
     context: int = 4096
     """Longest sequence, in tokens."""
     copying: bool = True
-    """Start with heads that copy (see `install_copying`); needs 4 heads and 2 layers."""
+    """Start with heads that copy (see `install_copying`), for which `has_room` must hold."""
 
 
 def tiny_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from astra_gym.registration import SHIPPED
 from astra_gym.suite import open_suite
 from astra_train import demo
 from astra_train.data.content import content_of
@@ -29,7 +30,7 @@ def test_all_stages_run_and_nothing_held_out_was_read_before(
         grpo_prompts=2,
         grpo_episodes=4,
         evaluated=6,
-        grpo_overrides=("data.val_max_samples=4",),
+        validated=4,
     )
     report = demo.Demo(tmp_path, demo.TINY_BASE, small).run()
     assert [model.model for model in report.models][:3] == ["untrained", "SFT", "GRPO"]
@@ -43,6 +44,17 @@ def test_all_stages_run_and_nothing_held_out_was_read_before(
     own = set().union(*(content.entities for content in held_out)) - common_texts(contents)
     assert own
     assert not own & read
+
+
+def test_envs_that_name_what_the_base_has_read_are_not_measured_on() -> None:
+    contents = {spec.id: content_of(spec) for spec in open_suite(SHIPPED)}
+    common = common_texts(contents.values())
+    named = next(content for content in contents.values() if content.entities - common)
+    entity = min(named.entities - common)
+    kept = demo.unread(contents, contents, {entity, *common})
+    assert set(contents) - set(kept) == {key for key, content in contents.items() if entity in content.entities}
+    assert named.id not in kept
+    assert demo.unread(contents, contents, ()) == list(contents)
 
 
 def test_a_stage_that_fails_names_its_command(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_own_generator_al
     assert weights["a"] == weights["b"] != weights["c"]
 
 
-@pytest.mark.parametrize("shape", [TinyShape(heads=2), TinyShape(layers=1)])
+@pytest.mark.parametrize("shape", [TinyShape(heads=2), TinyShape(layers=1), TinyShape(hidden=16)])
 def test_a_shape_without_room_for_them_is_refused(tmp_path: Path, shape: TinyShape) -> None:
-    with pytest.raises(ValueError, match="need at least 4 heads and 2 layers"):
+    with pytest.raises(ValueError, match="need at least 4 heads of 8 dimensions each, and 2 layers"):
         build_tiny(tmp_path / "policy", TEXTS, shape)
 
 
@@ -60,6 +60,7 @@ def test_the_command_installs_them_where_there_is_room(tmp_path: Path) -> None:
     assert made("default") > 0.5
     assert made("without", "--no-copying") < 0.1
     assert made("two_heads", "--heads", "2") < 0.1
+    assert made("narrow", "--hidden", "16") < 0.2  # heads of 4 dimensions have no room; the model is made without
     refused = CliRunner().invoke(app, ["tiny", "-o", str(tmp_path / "p"), "--heads", "2", "--copying"])
     assert refused.exit_code == 2
-    assert "--heads 4" in refused.output
+    assert "at least 4 heads" in refused.output
