@@ -17,9 +17,11 @@ from astra_gym.answers import Answer
 from astra_gym.records import JSON
 from astra_gym.types import ToolEnvSpec, is_ref
 
-_WORD = re.compile(r"[^\W_]+")
-_UNSPACED = re.compile(r"[぀-ヿ㐀-鿿가-힯฀-๿]")
+_UNSPACED_RANGES = "぀-ヿ㐀-鿿가-힯฀-๿"
+_UNSPACED = re.compile(f"[{_UNSPACED_RANGES}]")
 """Scripts written without spaces between words (kana, Han, Hangul, Thai): matched as substrings."""
+_WORD = re.compile(rf"[{_UNSPACED_RANGES}]+|[^\W_{_UNSPACED_RANGES}]+")
+"""A code such as K8817 is a word of its own among Han, too."""
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 
 
@@ -54,6 +56,16 @@ def find_leaks(spec: ToolEnvSpec) -> list[Leak]:
                     if float(answer.value) in numbers:
                         leaks.setdefault((str(answer.value), place), Leak(of, str(answer.value), place, fatal=False))
     return list(leaks.values())
+
+
+def stands_in(needle: str, text: str) -> bool:
+    """Whether `text` holds the words of `needle` (of Han and the like, the characters), whatever case and accents."""
+    return _stands_in(needle, text, _folded(text))
+
+
+def telling_texts(answer: Answer) -> tuple[str, ...]:
+    """The texts of an answer that give it away where they stand; none of yes/no, numbers, dates and choices."""
+    return tuple(_texts(answer))
 
 
 def _texts(answer: Answer) -> Iterator[str]:

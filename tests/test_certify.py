@@ -227,12 +227,13 @@ def test_a_short_answer_inside_a_longer_word_is_no_leak(certifier: Certifier) ->
     assert isinstance(certifier.certify(spec), Certificate)
 
 
-def test_a_text_in_a_script_without_spaces_is_found(certifier: Certifier) -> None:
+@pytest.mark.parametrize(("hint", "alias"), [("提示奥斯陆市", "奥斯陆"), ("车次为K8817次", "K8817")])
+def test_a_text_in_a_script_without_spaces_is_found(certifier: Certifier, hint: str, alias: str) -> None:
     spec = altered(
         CHAIN,
-        question=CHAIN.question + " 提示奥斯陆市",
+        question=f"{CHAIN.question} {hint}",
         sub_questions=[
-            {**s.to_json(), "answer": {"kind": "text", "value": "Oslo", "aliases": ["奥斯陆"]}}
+            {**s.to_json(), "answer": {"kind": "text", "value": "Oslo", "aliases": [alias]}}
             if s.id == "q3"
             else s.to_json()
             for s in CHAIN.sub_questions

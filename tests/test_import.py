@@ -9,7 +9,19 @@ import pytest
 
 import astra_gym
 
-HEAVY = ["torch", "openai", "pyarrow", "pandas", "rich", "typer", "jsonschema", "jsonschema_rs", "RestrictedPython"]
+HEAVY = [
+    "torch",
+    "openai",
+    "jinja2",
+    "ray",
+    "pyarrow",
+    "pandas",
+    "rich",
+    "typer",
+    "jsonschema",
+    "jsonschema_rs",
+    "RestrictedPython",
+]
 
 
 def in_a_fresh_process(code: str) -> str:

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from astra_gym.cli import demo, distract, evaluate, make_suites, plugins, use_suites
+from astra_gym.cli import calibrate, demo, distract, evaluate, make_suites, plugins, synthesize_envs, use_suites
 from astra_gym.cli.output import fail
 from astra_gym.errors import AstraError, MissingExtraError, ModelError, PipelineError, TableError, UnknownEnvError
 
@@ -21,11 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(make_suites.import_app, name="import")
+synthesize_envs.add_to(make_suites.synthesize_app)
 app.add_typer(make_suites.synthesize_app, name="synthesize")
 use_suites.add_to(app)
 evaluate.add_to(app)
 distract.add_to(app)
 demo.add_to(app)
+calibrate.add_to(app)
 
 _USAGE = (UnknownEnvError, PipelineError, ModelError, TableError, MissingExtraError)
 

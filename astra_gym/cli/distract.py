@@ -13,7 +13,7 @@ from astra_gym.cli.output import console, print_json, print_table, progress_bar
 from astra_gym.records import JSON
 
 if TYPE_CHECKING:
-    from astra_gym.env_synthesis.runner import RunReport
+    from astra_gym.env_synthesis.report import RunReport
 
 InputSuite = Annotated[Path, typer.Argument(exists=True, help="Suite file or folder.")]
 Variant = Annotated[

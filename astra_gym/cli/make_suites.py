@@ -13,7 +13,7 @@ from astra_gym.cli.output import console, errors, print_json, print_table, progr
 from astra_gym.records import JSON
 
 if TYPE_CHECKING:
-    from astra_gym.env_synthesis.runner import RunReport
+    from astra_gym.env_synthesis.report import RunReport
     from astra_gym.env_synthesis.sources.base import Source
 
 import_app = typer.Typer(help="Somebody else's decompositions -> a certified suite.", no_args_is_help=True)
@@ -197,6 +197,10 @@ def synthesize_tables(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="For your own table: a TOML file with keys, units, relations."),
     ] = None,
+    operations: Annotated[
+        str | None,
+        typer.Option(help="What tools may do, comma separated (lookups, places, aggregates, ...); default everything."),
+    ] = None,
     min_hops: Annotated[int, typer.Option(min=1, max=8)] = 1,
     max_hops: Annotated[int, typer.Option(min=1, max=8)] = 8,
     workers: Workers = None,
@@ -208,7 +212,10 @@ def synthesize_tables(
 
     if min_hops > max_hops:
         raise typer.BadParameter(f"--min-hops {min_hops} is above --max-hops {max_hops}")
-    made: TablesSource = tables_source(source, description=description, seed=seed, min_hops=min_hops, max_hops=max_hops)
+    options: dict[str, Any] = {"seed": seed, "min_hops": min_hops, "max_hops": max_hops}
+    if operations is not None:
+        options["groups"] = [name.strip() for name in operations.split(",") if name.strip()]
+    made: TablesSource = tables_source(source, description=description, **options)
     for own in made.tables.values():
         errors.print(summary(own.description), markup=False)
     target = output or Path(f"tables-n{n}-seed{seed}.jsonl")

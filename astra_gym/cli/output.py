@@ -67,6 +67,10 @@ class Bar:
     def at(self, completed: int, note: str = "") -> None:
         self._progress.update(self._task, completed=completed, note=note)
 
+    def stop(self) -> None:
+        """Leave the bar as it is: what is printed from now on comes below it."""
+        self._progress.stop()
+
 
 @contextmanager
 def progress_bar(label: str, total: int | None, *, quiet: bool = False) -> Iterator[Bar]:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
 from astra_gym.certify import Certifier, with_certificate
+from astra_gym.env_synthesis.outputs import Outputs
+from astra_gym.env_synthesis.repeats import Repeats
+from astra_gym.env_synthesis.report import RunReport
 from astra_gym.env_synthesis.sources.base import Item, Source
 from astra_gym.errors import PipelineError
-from astra_gym.records import JSON, canonical_json, content_hash
+from astra_gym.records import JSON, canonical_json
 from astra_gym.suite import SuiteWriter, open_suite
 from astra_gym.types import Rejected, ToolEnvSpec
 
@@ -32,36 +31,6 @@ Progress = Callable[["RunReport"], None]
 _IN_FLIGHT_PER_WORKER = 8
 _PATIENCE = 30
 """An endless source has no more to give once so many items (and 900 more) were rejected for each one kept."""
-
-
-@dataclass
-class RunReport:
-    """Counts of a run, resumed items included."""
-
-    suite: Path
-    rejected_file: Path
-    kept: int = 0
-    resumed: int = 0
-    rejected_by_stage: dict[str, int] = field(default_factory=dict)
-    reasons: dict[tuple[str, str], int] = field(default_factory=dict)
-    by_group: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    """Kept envs by (domain, scenario type, hops)."""
-    exhausted: bool = True
-    """False when the source ended before `limit` envs were kept."""
-
-    @property
-    def rejected(self) -> int:
-        return sum(self.rejected_by_stage.values())
-
-    def _keep(self, spec: ToolEnvSpec) -> None:
-        self.kept += 1
-        group = (spec.domain, spec.scenario_type, spec.hops)
-        self.by_group[group] = self.by_group.get(group, 0) + 1
-
-    def _reject(self, rejected: Rejected) -> None:
-        self.rejected_by_stage[rejected.stage] = self.rejected_by_stage.get(rejected.stage, 0) + 1
-        key = (rejected.stage, _kind(rejected.reason))
-        self.reasons[key] = self.reasons.get(key, 0) + 1
 
 
 def run(
@@ -84,7 +53,7 @@ def run(
 
     Raises: PipelineError when `output` holds another run's or somebody else's content and `overwrite` is not set.
     """
-    files = _Files(output, content_hash([source.name, config]), overwrite)
+    files = _Files(output, [source.name, config], overwrite)
     report = RunReport(files.suite, files.rejected)
     with files:
         state = files.resume(report)
@@ -100,7 +69,7 @@ def _work(
     source: Source,
     todo: Iterator[Item | Rejected],
     files: _Files,
-    state: _Repeats,
+    state: Repeats,
     report: RunReport,
     limit: int | None,
     workers: int | None,
@@ -108,15 +77,15 @@ def _work(
 ) -> bool:
     """Process `todo` in order until it ends or `limit` envs are kept; returns whether there was enough."""
     for item_id, outcome in _outcomes(source, todo, workers or os.cpu_count() or 1):
-        if isinstance(outcome, ToolEnvSpec) and (twin := state.twin(outcome)):
-            outcome = Rejected(id=item_id, stage="duplicate", reason=f"the same question or gold calls as {twin}")
+        if isinstance(outcome, ToolEnvSpec) and (repeated := state.against(outcome, item_id)):
+            outcome = repeated
         if isinstance(outcome, ToolEnvSpec):
             state.add(outcome)
             files.write_spec(outcome)
-            report._keep(outcome)
+            report.keep(outcome)
         else:
             files.write_rejected(outcome.model_copy(update={"id": item_id}))
-            report._reject(outcome)
+            report.reject(outcome)
         if progress:
             progress(report)
         if limit is not None and report.kept >= limit:
@@ -183,69 +152,12 @@ def _process(item: Item) -> ToolEnvSpec | Rejected:
     return process(_source, item, _certifier)
 
 
-class _Repeats:
-    """Which ids, questions and gold calls are taken, and by which env."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, str] = {}
-
-    def twin(self, spec: ToolEnvSpec) -> str | None:
-        return next((self._taken[key] for key in _fingerprints(spec) if key in self._taken), None)
-
-    def add(self, spec: ToolEnvSpec) -> None:
-        self._taken.update(dict.fromkeys(_fingerprints(spec), spec.id))
-
-
-def _fingerprints(spec: ToolEnvSpec) -> tuple[str, str, str]:
-    """The id; the question without case and spacing; the gold calls and answers, whatever the sub-questions' ids."""
-    order = {sub.id: str(i) for i, sub in enumerate(spec.sub_questions)}
-    calls = [
-        [sub.call.tool, _renamed(sub.call.arguments, order), sub.answer.value]
-        for sub in spec.sub_questions
-        if sub.call is not None
-    ]
-    return spec.id, content_hash(" ".join(spec.question.casefold().split())), content_hash(calls)
-
-
-def _renamed(value: JSON, order: dict[str, str]) -> JSON:
-    if isinstance(value, dict):
-        return {k: order.get(v, v) if k == "$ref" else _renamed(v, order) for k, v in value.items()}
-    return [_renamed(item, order) for item in value] if isinstance(value, list) else value
-
-
 class _Files:
-    """The suite, the rejected items and the mark of the run that writes them."""
+    """The suite and the rejected items, open for appending."""
 
-    def __init__(self, suite: Path, fingerprint: str, overwrite: bool) -> None:
-        if suite.suffix != ".jsonl":
-            raise PipelineError(f"{suite}: a run writes one .jsonl file; found the suffix {suite.suffix!r}")
-        self.suite = suite
-        self.rejected = suite.with_suffix(".rejected.jsonl")
-        self._mark = suite.with_suffix(".run.json")
-        self._fingerprint = fingerprint
-        suite.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            for path in (self._mark, self.suite, self.rejected):
-                path.unlink(missing_ok=True)
-        self._check_mark()
-
-    def _check_mark(self) -> None:
-        if self._mark.exists():
-            try:
-                found = orjson.loads(self._mark.read_bytes()).get("fingerprint")
-            except (orjson.JSONDecodeError, AttributeError):
-                found = None
-            if found == self._fingerprint:
-                return
-        elif not (self.suite.exists() or self.rejected.exists()):
-            temporary = self._mark.with_name(self._mark.name + f".{os.getpid()}.tmp")
-            temporary.write_bytes(canonical_json({"fingerprint": self._fingerprint}) + b"\n")
-            temporary.replace(self._mark)
-            return
-        raise PipelineError(
-            f"{self.suite}: holds the output of another run (other input, seed or options); "
-            "choose another output, or start again with --overwrite"
-        )
+    def __init__(self, suite: Path, settings: JSON, overwrite: bool) -> None:
+        self._outputs = Outputs(suite, settings, overwrite=overwrite)
+        self.suite, self.rejected = self._outputs.suite, self._outputs.rejected
 
     def __enter__(self) -> _Files:
         self._specs = SuiteWriter.resume(self.suite)
@@ -256,15 +168,15 @@ class _Files:
         self._specs.close()
         self._rejects.close()
 
-    def resume(self, report: RunReport) -> _Repeats:
+    def resume(self, report: RunReport) -> Repeats:
         """Count what an earlier run of the same fingerprint has written, and learn what is taken."""
-        taken = _Repeats()
+        taken = Repeats()
         if self.suite.stat().st_size:
             for spec in open_suite(self.suite):
                 taken.add(spec)
-                report._keep(spec)
+                report.keep(spec)
         for line in self.rejected.read_bytes().splitlines():
-            report._reject(Rejected.model_validate_json(line))
+            report.reject(Rejected.model_validate_json(line))
         report.resumed = report.kept + report.rejected
         return taken
 
@@ -283,9 +195,3 @@ def _resume_lines(path: Path) -> BinaryIO:
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)
     return path.open("ab")
-
-
-def _kind(reason: str) -> str:
-    """A reason without its particulars, so that equal kinds can be counted together."""
-    plain = re.sub(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}", "…", reason)
-    return re.sub(r"-?\d[\d.,]*", "N", plain)[:120]

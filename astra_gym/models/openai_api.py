@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from astra_gym.errors import MissingExtraError, ModelError
+from astra_gym.models.endpoint_errors import cut, describe
 from astra_gym.records import JSON
 from astra_gym.tool_calls import from_openai
 from astra_gym.types import Message, ToolEnvSpec
@@ -115,17 +116,8 @@ class OpenAIModel:
 
         try:
             raw = self._client.chat.completions.with_raw_response.create(**request, extra_body=self._extra_body)
-        except openai.APITimeoutError:
-            raise self._error(
-                f"no answer within {self._timeout_s:g} s; raise timeout_s, or look at the server"
-            ) from None
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise self._error(f"cannot connect ({cause}); is the server running, and base_url right?") from None
-        except openai.APIStatusError as error:
-            raise self._error(_status(error.status_code, self._model, _said(error))) from None
         except openai.APIError as error:
-            raise self._error(f"unusable reply: {error}") from None
+            raise self._error(describe(error, self._model, self._timeout_s)) from None
         return raw.http_response.content
 
     def _read(self, content: bytes) -> dict[str, Any]:
@@ -133,12 +125,12 @@ class OpenAIModel:
         try:
             body = orjson.loads(content)
         except orjson.JSONDecodeError:
-            raise self._error(f"the reply is not JSON but {_cut(content)}; does base_url end in /v1?") from None
+            raise self._error(f"the reply is not JSON but {cut(content)}; does base_url end in /v1?") from None
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices:
-            raise self._error(f"the reply has no choices: {_cut(content)}")
+            raise self._error(f"the reply has no choices: {cut(content)}")
         if not isinstance(choices[0], dict) or not isinstance(choices[0].get("message"), dict):
-            raise self._error(f"the first choice has no message: {_cut(content)}")
+            raise self._error(f"the first choice has no message: {cut(content)}")
         return dict(body)
 
     def _count(self, usage: JSON) -> None:
@@ -150,26 +142,3 @@ class OpenAIModel:
 
     def _error(self, what: str) -> ModelError:
         return ModelError(f"{self.name} at {self._client.base_url}: {what}")
-
-
-def _status(code: int, model: str, said: str) -> str:
-    hints = {
-        400: "the request is refused",
-        401: "the API key is refused; set OPENAI_API_KEY or api_key",
-        403: "this API key may not use it",
-        404: f"no model {model!r}, or no chat endpoint under base_url",
-        429: "rate limit or quota reached, also after the retries",
-    }
-    hint = hints.get(code, "the server failed, also after the retries" if code >= 500 else "the request failed")
-    return f"{hint} (HTTP {code}: {said})"
-
-
-def _said(error: Any) -> str:
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    return _cut(message if isinstance(message, str) else error.response.content)
-
-
-def _cut(content: str | bytes) -> str:
-    text = content.decode(errors="replace") if isinstance(content, bytes) else content
-    return repr(text if len(text) <= 200 else f"{text[:200]}…")

@@ -33,7 +33,11 @@ _PATTERNS = (
 )
 _ANY = "|".join(f"(?:{pattern})" for pattern in _PATTERNS)
 _WHOLE = re.compile(_ANY, re.IGNORECASE)
-_WITHIN = re.compile(rf"(?<![\w.,/$€£-])(?:{_ANY})(?![0-9])(?![/.,-][0-9])", re.IGNORECASE)
+_HAN = next(pattern for pattern in _PATTERNS if "年" in pattern)
+_OTHERS = "|".join(f"(?:{pattern})" for pattern in _PATTERNS if pattern != _HAN)
+# A Chinese date stands among characters and commas without spaces; its 年 says that it is one.
+_START = rf"(?:(?<![0-9.])(?:{_HAN})|(?<![\w.,/$€£-])(?:{_OTHERS}))"
+_WITHIN = re.compile(rf"{_START}(?![0-9])(?![/.,-][0-9])", re.IGNORECASE)
 _ISO = re.compile(r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?")
 MAX_CHARS = 64
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from astra_gym.env_synthesis.runner import RunReport, run
+from astra_gym.env_synthesis.report import RunReport
+from astra_gym.env_synthesis.runner import run
 from astra_gym.errors import PipelineError
 from astra_gym.suite import open_suite
 from tests.env_synthesis.sums import Sums

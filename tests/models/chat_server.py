@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,15 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.replies = list(replies)
         self.requests: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
         self.authorizations: list[str | None] = []
+
+    def reply_to(self, request: dict[str, Any]) -> Reply:  # noqa: ARG002 - others look at it
+        """The reply to a request, which is not yet among `requests`."""
+        return self.replies[min(len(self.requests), len(self.replies) - 1)]
+
+    def before_reply(self) -> None:
+        """Nothing here."""
 
     @property
     def base_url(self) -> str:
@@ -76,11 +84,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server = self.server
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path != "/v1/chat/completions":
             return self._send(failure(404, f"no route {self.path}"))
-        reply = server.replies[min(len(server.requests), len(server.replies) - 1)]
-        server.requests.append(json.loads(body))
+        server.before_reply()
+        with server.lock:
+            reply = server.reply_to(body)
+            server.requests.append(body)
         server.authorizations.append(self.headers["Authorization"])
         time.sleep(reply.delay_s)
         return self._send(reply)
@@ -105,7 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(*replies: Reply) -> Iterator[ChatServer]:
     """A server that runs for the length of the block."""
-    server = ChatServer(replies)
+    with running(ChatServer(replies)) as server:
+        yield server
+
+
+S = TypeVar("S", bound=ChatServer)
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """`server`, running for the length of the block."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

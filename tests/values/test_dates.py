@@ -58,6 +58,7 @@ def test_only_existing_iso_dates_are_iso_dates():
 def test_dates_are_found_in_running_text():
     text = "Born on October 5, 1987 (not 1986-01-02), in June 1990 or 1991; call 555-1234 or v1.1999."
     assert scan_dates(text) == ["1987-10-05", "1986-01-02", "1990-06", "1991"]
+    assert scan_dates("该诊室，2031年10月12日有几位？自1987年起开放") == ["2031-10-12", "1987"]
 
 
 @ANY

@@ -124,8 +124,8 @@ class Sampler:
     # nodes
 
     def _take_one_of(self, steps: Steps, ends: Sequence[Node]) -> Node:
-        """The node of the first of `steps`, drawn by weight, that has an answer; Undecided when several have none."""
-        for _ in range(_TRIES_PER_STEP):
+        """The node of the first of `steps`, drawn by weight, that has an answer; Undecided when there is none."""
+        for _ in range(_TRIES_PER_STEP if steps else 0):
             step = self._rng.choice(steps[self._family(steps)])
             operation = step.operation
             seen = self._used["compare"] if operation.chooses else self._used[operation.name]

@@ -21,7 +21,7 @@ from astra_gym.env_synthesis.sources.tables.emit import emit
 from astra_gym.env_synthesis.sources.tables.flow import MAX_HOPS, Flow
 from astra_gym.env_synthesis.sources.tables.inference import summary
 from astra_gym.env_synthesis.sources.tables.operation import Undecided
-from astra_gym.env_synthesis.sources.tables.operators import operations
+from astra_gym.env_synthesis.sources.tables.operators import GROUPS, operations
 from astra_gym.env_synthesis.sources.tables.programs import Program
 from astra_gym.env_synthesis.sources.tables.sampling import Sampler
 from astra_gym.env_synthesis.sources.tables.user_tables import frame_tables, load_tables
@@ -62,6 +62,7 @@ class TablesSource:
         min_hops: int = 1,
         max_hops: int = 6,
         distractors: tuple[int, int] = (2, 4),
+        groups: Sequence[str] = GROUPS,
         tables: Mapping[str, LoadedTables] | None = None,
     ) -> None:
         """
@@ -71,11 +72,16 @@ class TablesSource:
             scenarios: the scenario types, one env of each in turn.
             min_hops, max_hops: longest path of dependencies, 1 to 8; the two single-hop types have 1, the others more.
             distractors: fewest and most tools that no sub-question needs.
+            groups: what tools may do ("lookups", "places", ...); all of `GROUPS` when not given.
             tables: tables of your own, by domain name; then the built-in domains are not used unless named.
 
-        Raises: TableError for an unknown domain, and when no scenario type allows the hops.
+        Raises: TableError for an unknown domain or group, and when no scenario type allows the hops.
         """
         self.seed, self.distractors = seed, distractors
+        if not groups or (unknown := sorted(set(groups) - set(GROUPS))):
+            found = unknown[0] if groups else "none"
+            raise TableError(f"operations must be some of {', '.join(GROUPS)}, found {found}")
+        self.groups = tuple(group for group in GROUPS if group in groups)
         self.tables = dict(tables or {})
         self.domains = tuple(domains) if domains is not None else tuple(self.tables) or DOMAINS
         if unknown := [name for name in self.domains if name not in self.tables and name not in DOMAINS]:
@@ -130,12 +136,13 @@ class TablesSource:
     def config(self) -> dict[str, JSON]:
         """What determines the items and their envs: a run that is to go on must have the same."""
         own = {name: content_hash([t.description.to_json(), t.rows]) for name, t in self.tables.items()}
-        return {
+        made: dict[str, JSON] = {
             "seed": self.seed,
             "domains": {name: own.get(name) or domain_version(name) for name in self.domains},
             "shapes": dict(self.shapes),
             "distractors": list(self.distractors),
         }
+        return made if self.groups == GROUPS else made | {"groups": list(self.groups)}
 
     def items(self) -> Iterator[Item | Rejected]:
         """Items without end: domains, scenario types and hops in balanced turn, the same on every run."""
@@ -180,10 +187,10 @@ class TablesSource:
         if domain in self.tables:
             key = f"_workshop_{domain}"
             if key not in self.__dict__:
-                self.__dict__[key] = _Workshop.of(self.tables[domain])
+                self.__dict__[key] = _Workshop.of(self.tables[domain], self.groups)
             found: _Workshop = self.__dict__[key]
             return found
-        return _built_in(domain)
+        return _built_in(domain, self.groups)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what each process makes for itself."""
@@ -219,13 +226,13 @@ class _Workshop:
     worlds: WorldMaker
 
     @classmethod
-    def of(cls, tables: LoadedTables) -> _Workshop:
-        return cls(tables, Flow(operations(tables.description)), WorldMaker(tables))
+    def of(cls, tables: LoadedTables, groups: tuple[str, ...]) -> _Workshop:
+        return cls(tables, Flow(operations(tables.description, groups)), WorldMaker(tables))
 
 
 @cache
-def _built_in(domain: str) -> _Workshop:
-    return _Workshop.of(load_domain(domain))
+def _built_in(domain: str, groups: tuple[str, ...]) -> _Workshop:
+    return _Workshop.of(load_domain(domain), groups)
 
 
 def _hops(kind: ScenarioType, least: int, most: int) -> list[int]:
