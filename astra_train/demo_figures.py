@@ -21,14 +21,14 @@ Curve = Mapping[str, Mapping[int, float]]
 """Metric -> step -> value."""
 
 
-def show_stages(report: EvaluationReport) -> None:
-    """Each policy's means with intervals, and whether each stage beats the one before."""
+def show_stages(report: EvaluationReport, how: str) -> None:
+    """Each policy's means with intervals, and whether each stage beats the one before; `how` they were played."""
     rows = [
         [model.model, *(_with_interval(model.all, metric) for metric in ("f1", "solve_rate")), model.all.calls,
          model.all.final_answer_accuracy]
         for model in report.models
     ]  # fmt: skip
-    title = f"{report.models[0].all.envs} held-out envs (95 % intervals)"
+    title = f"{report.models[0].all.envs} held-out envs, {how} (95 % intervals)"
     print_table(title, ["policy", "F1", "solved", "calls", "final answer right"], rows)
     for difference in report.differences:
         if difference.metric in ("f1", "solve_rate"):
@@ -61,7 +61,7 @@ def show_curve(curve: Curve) -> None:
     steps = sorted(next(iter(curve.values())))
     if not steps:
         return
-    console.print(f"held-out envs during GRPO, steps {', '.join(map(str, steps))}:")
+    console.print(f"held-out envs during GRPO (greedy), steps {', '.join(map(str, steps))}:")
     for name, values in curve.items():
         bars = "".join(BARS[round(values[step] * (len(BARS) - 1))] for step in sorted(values))
         console.print(f"  {name:<20} {bars}  {values[steps[0]]:.3f} -> {values[steps[-1]]:.3f}")

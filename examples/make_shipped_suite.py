@@ -1,4 +1,6 @@
-"""Write `env_specs/`: the shipped suite and the JSON Schema of a spec. Run it again and the same bytes come out.
+"""Write `env_specs/`: the shipped envs made from tables, and the JSON Schema of a spec.
+
+Run it again and the same bytes come out. The authored envs beside them are `make_authored_specs.py`'s.
 
 python examples/make_shipped_suite.py [FOLDER]
 """
@@ -14,7 +16,7 @@ import orjson
 from astra_gym.certify import Certifier
 from astra_gym.env_synthesis.runner import process
 from astra_gym.env_synthesis.sources.tables import tables_source
-from astra_gym.suite import write_suite
+from astra_gym.suite import open_suite, write_suite
 from astra_gym.types import Rejected, ToolEnvSpec
 
 SEED = 2026
@@ -49,13 +51,12 @@ def choose() -> list[ToolEnvSpec]:
 
 def main(folder: Path) -> None:
     specs = choose()
-    for old in folder.glob("*-v*.json"):
-        old.unlink()
-    write_suite(folder, specs, overwrite=True)
+    others = [spec for spec in open_suite(folder) if spec.provenance.door != "tables"] if folder.exists() else []
+    write_suite(folder, [*specs, *others], overwrite=True)
     schema = ToolEnvSpec.model_json_schema()
     (folder / "schema.json").write_bytes(orjson.dumps(schema, option=SHOWN))
     size = sum(path.stat().st_size for path in folder.glob("*.json"))
-    print(f"{len(specs)} envs, {size / 1e6:.2f} MB in {folder}")
+    print(f"{len(specs)} envs from tables beside {len(others)} others, {size / 1e6:.2f} MB in {folder}")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from astra_gym.suite import open_suite, write_suite
 from astra_gym.types import Rejected, ToolEnvSpec
 
 AUTHORED = Path(__file__).resolve().parent / "authored"
+TERMS = ["--license", "Apache-2.0", "--attribution", "astra-gym, examples/authored"]
+"""The topics are this project's own."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def command(group: Group, source: Path, output: Path, base_url: str) -> list[str
     words = ["synthesize", "envs", str(source), "-o", str(output), "--mode", group.mode, "--language", group.language]
     if group.hops is not None:
         words += ["--min-hops", str(group.hops[0]), "--max-hops", str(group.hops[1])]
-    return [*words, "--model", "authored", "--base-url", base_url]
+    return [*words, *TERMS, "--model", "authored", "--base-url", base_url]
 
 
 def run_group(group: Group, source: Path, folder: Path, base_url: str, more: Sequence[str] = ()) -> list[Result]:

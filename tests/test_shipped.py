@@ -51,6 +51,18 @@ def test_the_suite_is_as_wide_as_it_says() -> None:
     assert all(spec.provenance.license for spec in specs)
 
 
+def test_a_part_of_the_suite_was_authored_and_says_so() -> None:
+    specs = [spec_of(env_id) for env_id in IDS]
+    authored = [spec for spec in specs if spec.provenance.door == "llm"]
+    assert len(authored) >= 24
+    assert {spec.language for spec in authored} == {"en", "zh"}
+    assert all(spec.provenance.license == "Apache-2.0" for spec in authored)
+    assert all("authored by hand" in str(spec.provenance.details["note"]) for spec in authored)
+    others = [spec for spec in specs if spec not in authored]
+    assert {spec.provenance.door for spec in others} == {"tables"}
+    assert [spec.id for spec in specs] == [spec.id for spec in (*others, *authored)]  # ids[:n] are made from tables
+
+
 def test_the_schema_file_is_the_types_schema_and_accepts_every_spec() -> None:
     schema = orjson.loads((SHIPPED / "schema.json").read_bytes())
     assert schema == orjson.loads(orjson.dumps(ToolEnvSpec.model_json_schema()))

@@ -14,7 +14,7 @@ from astra_gym.records import JSON
 if TYPE_CHECKING:
     from astra_gym.cli.output import Bar
     from astra_gym.env_synthesis.llm.calibration import CalibrationReport, Labelled
-    from astra_gym.llm.settings import LlmSettings
+    from astra_gym.llm.settings import Endpoint, LlmSettings
     from astra_gym.llm.usage import Usage
 
 Model = Annotated[list[str] | None, typer.Option(help="A judge; may come often, and then a majority decides.")]
@@ -26,8 +26,12 @@ Samples = Annotated[int, typer.Option("--judge-samples", min=1, help="Votes of e
 Temperature = Annotated[float, typer.Option(min=0.0)]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Of one reply.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt.")]
+Reasks = Annotated[int, typer.Option(min=0, help="Further questions after a reply that does not fit.")]
 ByRule = Annotated[bool, typer.Option("--by-rule", help="No model: the judge knows the truth. Shows the mechanism.")]
-Suite = Annotated[Path | None, typer.Option(exists=True, help="Certified envs to take; default the shipped suite.")]
+Suite = Annotated[
+    Path | None, typer.Option(exists=True, help="Certified envs to take; default: the shipped ones made from tables.")
+]
+Checks = Annotated[list[str] | None, typer.Option("--check", help="Only this one; may come often. Default: all six.")]
 Good = Annotated[int, typer.Option(min=1, help="Sound decompositions.")]
 PerFlaw = Annotated[int, typer.Option(min=1, help="Broken decompositions of each of the six flaws.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Decompositions and requests at the same time.")]
@@ -47,8 +51,10 @@ def calibrate(
     temperature: Temperature = 1.0,
     max_tokens: MaxTokens = 8000,
     timeout_s: Timeout = 120.0,
+    reasks: Reasks = 2,
     by_rule: ByRule = False,
     suite: Suite = None,
+    check: Checks = None,
     good: Good = 24,
     per_flaw: PerFlaw = 12,
     concurrency: Concurrency = 8,
@@ -56,48 +62,57 @@ def calibrate(
     json: AsJson = False,
 ) -> None:
     """Measure judges: precision and recall of each check on decompositions that are sound or broken in a known way."""
-    from astra_gym.env_synthesis.llm.calibration import labelled_set
-    from astra_gym.registration import SHIPPED
+    from astra_gym.env_synthesis.llm.calibration import CHECKS, labelled_set, table_envs
+    from astra_gym.llm.settings import LlmSettings
     from astra_gym.suite import open_suite
 
     if by_rule == bool(model):
         raise typer.BadParameter("give --model NAME for a judge model, or --by-rule for none")
-    labelled = labelled_set(open_suite(suite or SHIPPED), good=good, per_flaw=per_flaw)
+    checks = tuple(check or CHECKS)
+    if unknown := sorted(set(checks) - set(CHECKS)):
+        raise typer.BadParameter(f"no check is called {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    labelled = labelled_set(open_suite(suite) if suite else table_envs(), good=good, per_flaw=per_flaw)
+    labelled = [one for one in labelled if one.check is None or one.check in checks]
     with progress_bar("calibrate", len(labelled), quiet=json) as bar:
         if by_rule:
-            report, usage = asyncio.run(_by_rule(labelled, bar)), None
+            report, usage = asyncio.run(_by_rule(labelled, checks, bar)), None
         else:
-            settings = _settings(model or [], base_url or [], judge_samples, temperature, max_tokens, timeout_s)
-            report, usage = asyncio.run(_by_models(labelled, settings, concurrency, cache, bar))
+            judges = _judges(model or [], base_url or [], temperature, max_tokens)
+            settings = LlmSettings(
+                writer=judges[0], judges=judges, judge_samples=judge_samples, reasks=reasks, timeout_s=timeout_s
+            )
+            report, usage = asyncio.run(_by_models(labelled, checks, settings, concurrency, cache, bar))
     if json:
         print_json(_as_json(report, len(labelled), usage))
     else:
         _show(report, len(labelled), usage)
 
 
-def _settings(
-    models: list[str], urls: list[str], samples: int, temperature: float, max_tokens: int, timeout_s: float
-) -> LlmSettings:
-    from astra_gym.llm.settings import Endpoint, LlmSettings
+def _judges(models: list[str], urls: list[str], temperature: float, max_tokens: int) -> tuple[Endpoint, ...]:
+    from astra_gym.llm.settings import Endpoint
 
     if len(urls) not in (0, 1, len(models)):
         raise typer.BadParameter(f"{len(models)} of --model, but {len(urls)} of --base-url: give one, or one each")
     each: list[str | None] = [*urls] if len(urls) == len(models) else [urls[0] if urls else None] * len(models)
-    judges = tuple(
+    return tuple(
         Endpoint(model=name, base_url=url, temperature=temperature, max_tokens=max_tokens)
         for name, url in zip(models, each, strict=True)
     )
-    return LlmSettings(writer=judges[0], judges=judges, judge_samples=samples, timeout_s=timeout_s)
 
 
-async def _by_rule(labelled: list[Labelled], bar: Bar) -> CalibrationReport:
+async def _by_rule(labelled: list[Labelled], checks: tuple[str, ...], bar: Bar) -> CalibrationReport:
     from astra_gym.env_synthesis.llm.calibration import RuleJudge, measure
 
-    return await measure(labelled, lambda one: RuleJudge(one.truth), progress=bar.at)
+    return await measure(labelled, lambda one: RuleJudge(one.truth), checks=checks, progress=bar.at)
 
 
 async def _by_models(
-    labelled: list[Labelled], settings: LlmSettings, concurrency: int, cache: Path | None, bar: Bar
+    labelled: list[Labelled],
+    checks: tuple[str, ...],
+    settings: LlmSettings,
+    concurrency: int,
+    cache: Path | None,
+    bar: Bar,
 ) -> tuple[CalibrationReport, Usage]:
     from astra_gym.env_synthesis.llm.calibration import measure
     from astra_gym.llm.pool import LlmPool
@@ -112,7 +127,7 @@ async def _by_models(
             sessions.append(pool.session(one.drafted.item.id))
             return sessions[-1]
 
-        report = await measure(labelled, judge_of, at_once=concurrency, progress=bar.at)
+        report = await measure(labelled, judge_of, checks=checks, at_once=concurrency, progress=bar.at)
     return report, sum((session.usage for session in sessions), Usage())
 
 

@@ -49,6 +49,11 @@ Scenario = Annotated[
     typer.Option(help="Shape and weight, for example 'Multi-Hop=2'; may come often.", rich_help_panel=_SOURCE),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed draws other shapes.", rich_help_panel=_SOURCE)]
+License = Annotated[
+    str | None,
+    typer.Option(help="SPDX identifier of the input's licence; default NOASSERTION.", rich_help_panel=_SOURCE),
+]
+Attribution = Annotated[str | None, typer.Option(help="Whom that licence asks to be named.", rich_help_panel=_SOURCE)]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many items.", rich_help_panel=_SOURCE)]
 Model = Annotated[str | None, typer.Option(help="The writer.", rich_help_panel=_MODELS)]
 BaseUrl = Annotated[
@@ -116,6 +121,8 @@ def synthesize_envs(
     repeats: Repeats = None,
     scenario: Scenario = None,
     seed: Seed = None,
+    license: License = None,
+    attribution: Attribution = None,
     limit: Limit = None,
     model: Model = None,
     base_url: BaseUrl = None,
@@ -144,7 +151,7 @@ def synthesize_envs(
 
     Stopped by ctrl-C, a kill or a dead endpoint, the same command goes on where it was.
     """
-    from astra_gym.env_synthesis.llm.config import read_config
+    from astra_gym.env_synthesis.llm.config import check_apart, read_config
 
     prices = {"price_in": price_in, "price_out": price_out}
     writer = {"model": model, "base_url": base_url, "temperature": temperature, **prices}
@@ -158,6 +165,8 @@ def synthesize_envs(
             "repeats": repeats,
             "scenarios": _weights(scenario),
             "seed": seed,
+            "license": license,
+            "attribution": attribution,
         },
         "writer": writer,
         "judges": _judges(judge_model, judge_url, base_url, prices),
@@ -173,7 +182,9 @@ def synthesize_envs(
         },
     }
     paths = sources or []
-    _run_and_show(read_config(config, flags, paths), paths, output, limit, overwrite, json)
+    merged = read_config(config, flags, paths)
+    check_apart([output, merged.run.cache], paths)
+    _run_and_show(merged, paths, output, limit, overwrite, json)
 
 
 def _weights(scenarios: list[str] | None) -> dict[str, float] | None:

@@ -21,26 +21,15 @@ _SHOWN_CHARS = 100
 
 
 class Outputs:
-    """Paths of one run, claimed for it."""
+    """Paths of one run; its own once it has claimed them."""
 
-    def __init__(
-        self,
-        suite: Path,
-        settings: JSON,
-        *,
-        overwrite: bool = False,
-        show: bool = False,
-        more: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, suite: Path, *, more: Iterable[str] = ()) -> None:
         """
         Args:
             suite: a `.jsonl` file, there already or not.
-            settings: plain JSON data; all that decides the result.
-            overwrite: remove what is there.
-            show: keep the settings in the mark, so that a refusal can say what is not as it was.
-            more: suffixes of further files of the run.
+            more: suffixes of further files of the run, which it keeps itself.
 
-        Raises: PipelineError when the name does not end in .jsonl, the files are another's, or cannot be written.
+        Raises: PipelineError when the name does not end in .jsonl, or its folder cannot be made.
         """
         if suite.suffix != ".jsonl":
             raise PipelineError(f"{suite}: a run writes one .jsonl file; found the suffix {suite.suffix!r}")
@@ -50,14 +39,28 @@ class Outputs:
         self._more = [suite.with_suffix(suffix) for suffix in more]
         try:
             suite.parent.mkdir(parents=True, exist_ok=True)
-            if overwrite:
-                for path in (self._mark, self.suite, self.rejected, *self._more):
-                    path.unlink(missing_ok=True)
-            self._claim(settings, show)
         except OSError as error:
             raise PipelineError(f"{suite}: cannot be written: {error.strerror}") from error
 
-    def _claim(self, settings: JSON, show: bool) -> None:
+    def claim(self, settings: JSON, *, overwrite: bool = False, show: bool = False) -> None:
+        """Go on with the files of this very run, or begin them.
+
+        Args:
+            settings: plain JSON data; all that decides the result.
+            overwrite: remove suite, rejected items and mark that are there; what `more` names is the caller's.
+            show: keep the settings in the mark, so that a refusal can say what is not as it was.
+
+        Raises: PipelineError when the files are another's, or cannot be written.
+        """
+        try:
+            if overwrite:
+                for path in (self._mark, self.suite, self.rejected):
+                    path.unlink(missing_ok=True)
+            self._check_and_mark(settings, overwrite, show)
+        except OSError as error:
+            raise PipelineError(f"{self.suite}: cannot be written: {error.strerror}") from error
+
+    def _check_and_mark(self, settings: JSON, overwrite: bool, show: bool) -> None:
         fingerprint = content_hash(settings)
         mark = {"fingerprint": fingerprint, "settings": settings} if show else {"fingerprint": fingerprint}
         if self._mark.exists():
@@ -67,7 +70,7 @@ class Outputs:
             if isinstance(found, dict) and found.get("fingerprint") == fingerprint:
                 return
             difference = _difference(found, settings)
-        elif not any(path.exists() for path in (self.suite, self.rejected, *self._more)):
+        elif overwrite or not any(path.exists() for path in (self.suite, self.rejected, *self._more)):
             with appearing_whole(self._mark) as file:
                 file.write(canonical_json(mark) + b"\n")
             return

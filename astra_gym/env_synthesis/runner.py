@@ -156,7 +156,8 @@ class _Files:
     """The suite and the rejected items, open for appending."""
 
     def __init__(self, suite: Path, settings: JSON, overwrite: bool) -> None:
-        self._outputs = Outputs(suite, settings, overwrite=overwrite)
+        self._outputs = Outputs(suite)
+        self._outputs.claim(settings, overwrite=overwrite)
         self.suite, self.rejected = self._outputs.suite, self._outputs.rejected
 
     def __enter__(self) -> _Files:

@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
+from pydantic import ValidationError
+
 from astra_gym.errors import PipelineError
 from astra_gym.records import Record
 
@@ -52,9 +54,9 @@ class ReplyCache:
                 self._db.execute("SELECT reply FROM replies WHERE endpoint = ? AND request = ?", (endpoint, request))
             ) as rows:
                 row = rows.fetchone()
-        except sqlite3.Error as error:
+            return None if row is None else Completion.model_validate_json(row[0])
+        except (sqlite3.Error, ValidationError) as error:
             raise self._error(error) from error
-        return None if row is None else Completion.model_validate_json(row[0])
 
     def put(self, endpoint: str, request: str, completion: Completion) -> Completion:
         """Keep a reply. Returns the one that is kept: an earlier one for the same request stays."""

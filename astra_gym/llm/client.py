@@ -55,18 +55,21 @@ class EndpointClient:
             base_url=self.url, api_key=key or "none", timeout=settings.timeout_s, max_retries=settings.retries
         )
         self._answered = False
-        self._failures = 0
+        self._left_unanswered: set[str] = set()
         self._last_failure = ""
         self._takes_schemas: bool | None = {"on": True, "off": False, "auto": None}[endpoint.json_schema]
         self._refused_schemas: set[type[Record]] = set()
 
     @property
     def dead(self) -> bool:
-        """Whether it failed so often in a row that it is not asked again."""
-        return self._failures >= self._settings.down_after
+        """Whether it left so many items in a row without an answer that it is not asked again."""
+        return len(self._left_unanswered) >= self._settings.down_after
 
-    async def complete(self, messages: Sequence[Message], reply: type[Record], seed: int) -> Completion:
+    async def complete(self, messages: Sequence[Message], reply: type[Record], seed: int, item_id: str) -> Completion:
         """One whole reply.
+
+        Args:
+            item_id: whose request it is: requests of one item that fail together are one failure, not many.
 
         Raises: RequestError, EndpointError, DeadEndpointError.
         """
@@ -77,15 +80,15 @@ class EndpointClient:
                 completion = await self._ask(messages, reply, seed)
         except RequestError as error:
             if self._answered:
-                self._failures = 0
+                self._left_unanswered.clear()
                 raise RequestError(f"{self.endpoint.model}: {error}") from None
             # An endpoint that has never answered is not believed about a single request: it may refuse them all.
-            raise self._failed(str(error)) from error
+            raise self._failed(item_id, str(error)) from error
         except TimeoutError:
-            raise self._failed(f"no whole answer within {self._deadline_s():g} s, retries included") from None
+            raise self._failed(item_id, f"no whole answer within {self._deadline_s():g} s, retries included") from None
         except EndpointError as error:
-            raise self._failed(str(error)) from error
-        self._failures = 0
+            raise self._failed(item_id, str(error)) from error
+        self._left_unanswered.clear()
         self._answered = True
         return completion
 
@@ -96,14 +99,14 @@ class EndpointClient:
         """For a server that sends a byte now and then, which no time limit of one wait ends."""
         return (self._settings.retries + 1) * (self._settings.timeout_s + _LONGEST_WAIT_S)
 
-    def _failed(self, what: str) -> EndpointError:
-        self._failures += 1
+    def _failed(self, item_id: str, what: str) -> EndpointError:
+        self._left_unanswered.add(item_id)
         self._last_failure = what
         return self._dead() if self.dead else EndpointError(f"{self._name}: {what}")
 
     def _dead(self) -> DeadEndpointError:
-        failed = f"{self._failures} requests in a row failed; the last: {self._last_failure}"
-        return DeadEndpointError(f"{self._name}: the endpoint is down: {failed}")
+        left = f"it left {len(self._left_unanswered)} items in a row without an answer"
+        return DeadEndpointError(f"{self._name}: the endpoint is down: {left}; the last: {self._last_failure}")
 
     @property
     def _name(self) -> str:
@@ -200,7 +203,9 @@ def _tokens(usage: JSON, messages: Sequence[Message], content: str) -> dict[str,
         "prompt_tokens": sum(len(message["content"] or "") for message in messages),
         "completion_tokens": len(content),
     }
-    return {
-        key: counts[key] if isinstance(counts.get(key), int) else -(-length // _CHARS_PER_TOKEN)
-        for key, length in chars.items()
-    }
+    return {key: _counted(counts.get(key)) or -(-length // _CHARS_PER_TOKEN) for key, length in chars.items()}
+
+
+def _counted(count: JSON) -> int:
+    """A count of tokens as an endpoint gives it; 0 for what is none."""
+    return count if type(count) is int and count > 0 else 0

@@ -60,10 +60,12 @@ class LlmPool:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for client in self._clients.values():
-            await client.close()
-        if self._shared is not None:
-            self._shared.cache.close()
+        try:
+            for client in self._clients.values():
+                await client.close()
+        finally:
+            if self._shared is not None:
+                self._shared.cache.close()
 
     def session(self, item_id: str, budget: ItemBudget | None = None) -> LlmSession:
         """The conversation of one item; its budget begins now."""

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astra_gym.errors import MissingExtraError, SpecError
+from astra_gym.errors import MissingExtraError, PipelineError
 from astra_gym.llm.structured import reply_schema
 from astra_gym.records import JSON, Record
 from astra_gym.types import Message
@@ -40,8 +40,8 @@ class Prompt:
     """Of the template and of all that it includes."""
 
 
-class PromptError(SpecError):
-    """A prompt template is missing, is not in the form, or lacks a value."""
+class PromptError(PipelineError):
+    """A prompt template is missing, is not in the form, or lacks a value: no item can go on."""
 
 
 class _Quoted(str):

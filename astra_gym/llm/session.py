@@ -133,8 +133,8 @@ class LlmSession:
                 self._records.append(self._record(client.endpoint, prompt, sample, asks, request))
                 return parsed
         raise ReplyError(
-            f"{client.endpoint.model} gave no usable reply to stage {prompt.stage!r} in "
-            f"{self._shared.settings.reasks + 1} attempts; the last: {problem}",
+            f"{problem} (the last of {self._shared.settings.reasks + 1} replies of {client.endpoint.model} at stage "
+            f"{prompt.stage!r}, none of which was usable)",
             excerpt=last.content[:_EXCERPT_CHARS],
         )
 
@@ -151,7 +151,7 @@ class LlmSession:
             if known is None:
                 async with asyncio.timeout(self._meter.seconds_left()), self._shared.places:
                     self.check()
-                    fresh = await client.complete(messages, reply, sample)
+                    fresh = await client.complete(messages, reply, sample, self.item_id)
                 completion = self._shared.cache.put(client.url, request, fresh)
             else:
                 completion = known

@@ -48,13 +48,11 @@ class Endpoint(Record):
         return (prompt_tokens * (self.price_in or 0.0) + completion_tokens * (self.price_out or 0.0)) / 1e6
 
 
-class LlmSettings(Record):
-    """The writer, the judges, and how patiently they are asked."""
+class Asking(Record):
+    """How often and how patiently models are asked."""
 
-    writer: Endpoint
-    judges: tuple[Endpoint, ...] = ()
-    """Asked one by one, each `judge_samples` times; empty: the writer judges."""
     judge_samples: int = Field(default=1, ge=1)
+    """Votes of each judge."""
     reasks: int = Field(default=2, ge=0)
     """Further questions, with the error, after a reply that does not fit."""
     timeout_s: float = Field(default=120.0, gt=0)
@@ -64,7 +62,15 @@ class LlmSettings(Record):
     first_wait_s: float = Field(default=0.5, ge=0)
     """Wait before the second attempt after an unusable answer; doubled each time. After a status code the client's."""
     down_after: int = Field(default=5, ge=1)
-    """Requests in a row that must fail before an endpoint counts as dead."""
+    """Items in a row that an endpoint must leave without an answer before it counts as dead."""
+
+
+class LlmSettings(Asking):
+    """The writer, the judges, and how they are asked."""
+
+    writer: Endpoint
+    judges: tuple[Endpoint, ...] = ()
+    """Asked one by one, each `judge_samples` times; empty: the writer judges."""
 
     @property
     def asked_judges(self) -> tuple[Endpoint, ...]:

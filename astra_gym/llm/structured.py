@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Record)
 Check = Callable[[R], None]
 """A further condition on a reply; raises ValueError with words that the model can act on."""
 
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*```[A-Za-z]*[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 """A fence stands on lines of its own, and a JSON text holds no line end: no fence inside a value is taken for one."""
 _SHOWN_ERRORS = 5
@@ -46,7 +46,7 @@ def parse_reply(content: str, reply: type[R], check: Check[R] | None = None) -> 
 
 def find_object(content: str) -> dict[str, JSON]:
     """The one JSON object in `content`, be it fenced, after a thought or amid words. Raises: UnfitReplyError."""
-    text = _THOUGHT.sub("", content, count=1)
+    text = _THOUGHT.sub("", content)
     if text.lstrip().startswith("<think>"):
         raise UnfitReplyError("the thought (<think>) has no end, so no JSON object follows it")
     fenced = _FENCE.findall(text)

@@ -35,6 +35,9 @@ Common = Annotated[
     float,
     typer.Option(min=0.0001, max=1.0, help="A text that more of a domain's envs name is no entity; 1: all are."),
 ]
+TrainPart = Annotated[
+    str, typer.Option(help="Train on a part of the envs only, as LOW-HIGH: 0-0.7 for SFT and 0.7-1 for RL share none.")
+]
 Policy = Annotated[Path | None, typer.Option(exists=True, help="Model folder: its tokenizer measures the rows.")]
 OnLongOption = Annotated[OnLong, typer.Option(help="What becomes of rows over the limit.")]
 SystemPrompt = Annotated[str | None, typer.Option(help="As the agent loop's option of that name.")]
@@ -54,6 +57,7 @@ def sft(
     validation: Share = 0.2,
     split_seed: SplitSeed = 0,
     common_share: Common = 0.02,
+    train_part: TrainPart = "0-1",
     seed: Annotated[int, typer.Option(help="Of the styles drawn and of the episodes.")] = 0,
     per_spec: Annotated[int, typer.Option(min=1, help="Trajectories an env, each in another style.")] = 1,
     policy: Policy = None,
@@ -67,7 +71,11 @@ def sft(
     from astra_train.data.report_tables import sft_json, show_sft
 
     weights = _weights(styles)
-    parts = None if split == "all" else _split(suite, validation, split_seed, common_share, quiet=json)
+    part = _train_part(train_part)
+    if split == "all" and part != (0.0, 1.0):
+        raise typer.BadParameter("--train-part is a part of one side; it does not go with --split all")
+    whole = None if split == "all" else _split(suite, validation, split_seed, common_share, quiet=json)
+    parts = whole and whole.training_part(*part)
     one_file = output.suffix != "" or split == "all"
     sides: tuple[Part, ...] = (split,) if one_file else ("train", "validation")
     told: dict[str, JSON] = {}
@@ -139,6 +147,7 @@ def rl(
     validation: Share = 0.2,
     split_seed: SplitSeed = 0,
     common_share: Common = 0.02,
+    train_part: TrainPart = "0-1",
     namespace: Annotated[str, typer.Option(help="Of the env ids.")] = "train",
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 0,
     env_kwargs: Annotated[str, typer.Option(help="Options of ToolEnv as a JSON object.")] = "{}",
@@ -154,7 +163,8 @@ def rl(
     from astra_train.data.report_tables import show_rl
     from astra_train.data.rl import RlOptions, RlReport, write_rl
 
-    parts = _split(suite, validation, split_seed, common_share, quiet=json)
+    bounds = _train_part(train_part)
+    parts = _split(suite, validation, split_seed, common_share, quiet=json).training_part(*bounds)
     options = RlOptions(
         namespace=namespace,
         seed=seed,
@@ -188,6 +198,15 @@ def _split(suite: Path, validation: float, seed: int, common_share: float, *, qu
             contents.append(content_of(spec))
             bar.at(done)
     return split_contents(contents, validation=validation, seed=seed, common_share=common_share)
+
+
+def _train_part(text: str) -> tuple[float, float]:
+    """The bounds in LOW-HIGH. Raises: BadParameter."""
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise typer.BadParameter(f"--train-part is LOW-HIGH, for example 0-0.7; found {text!r}") from None
 
 
 def _split_notes(split: Split) -> dict[str, JSON]:

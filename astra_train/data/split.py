@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from astra_train.data.content import Content
@@ -45,6 +45,20 @@ class Split:
     validation_share: float
     """Share of the entities that was to be held out."""
     contents: Mapping[str, Content] = field(repr=False)
+
+    def training_part(self, low: float, high: float) -> Split:
+        """The same split with only a part of the training envs, drawn by a hash of their ids; validation is whole.
+
+        [0, 0.7) and [0.7, 1) have no env in common and all of them together: one for SFT, so that RL meets new ones.
+
+        Raises: DataError for bounds that are not 0 <= low < high <= 1, or when no env is in the part.
+        """
+        if not 0 <= low < high <= 1:
+            raise DataError(f"a part of the training envs is 0 <= low < high <= 1, found {low:g} to {high:g}")
+        kept = tuple(spec_id for spec_id in self.train if low <= _hash(self.seed, f"part {spec_id}") < high)
+        if not kept:
+            raise DataError(f"none of the {len(self.train)} training envs is in the part {low:g} to {high:g}")
+        return replace(self, train=kept)
 
 
 @dataclass(frozen=True, slots=True)

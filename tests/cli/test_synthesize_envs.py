@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from astra_gym.suite import open_suite
 from tests.env_synthesis.llm.depots import answer, write_questions
 from tests.llm.server import AnsweringServer, answering
 from tests.models.chat_server import Reply, failure
@@ -74,11 +75,24 @@ def test_a_dead_judge_is_exit_code_1_with_its_message(folder: Path, server: Answ
         judge = ("--judge-model", "judge", "--judge-url", dead.base_url, "--retries", "0")
         done = envs(folder, *QUESTIONS, "--model", "writer", "--base-url", server.base_url, *judge)
     assert done.returncode == 1
-    assert f"stopped: judge at {dead.base_url}: the endpoint is down: 5 requests in a row failed" in said(done)
+    assert f"stopped: judge at {dead.base_url}: the endpoint is down: it left 5 items in a row without" in said(done)
     assert "no model 'judge', or no chat endpoint under base_url" in said(done)
     assert "of 6 items are not done" in said(done)
     assert "nothing was kept" in said(done)
     assert (folder / "suite.jsonl").read_bytes() == b""
+
+
+def test_an_item_that_fails_for_ever_is_named_and_exit_code_1(folder: Path) -> None:
+    def failing(request: dict[str, Any]) -> Reply:
+        return failure(500, "oops") if "K01" in request["messages"][1]["content"] else answer(request)
+
+    with answering(failing) as bad:
+        done = envs(folder, *QUESTIONS, "--model", "writer", "--base-url", bad.base_url, "--retries", "0")
+    assert done.returncode == 1
+    assert "the last failure: question-depots-" in said(done)
+    assert "the server failed, also after the retries (HTTP 500: 'oops')" in said(done)
+    assert "1 of 6 items are not done; what was finished is kept, the same command goes on" in said(done)
+    assert len((folder / "suite.jsonl").read_bytes().splitlines()) == 2
 
 
 def test_nothing_kept_is_exit_code_1(folder: Path, server: AnsweringServer) -> None:
@@ -92,6 +106,8 @@ CONFIG = """
 mode = "question"
 [source]
 max_hops = 4
+license = "MIT"
+attribution = "the depots' own books"
 [writer]
 model = "from the file"
 base_url = "{url}"
@@ -125,6 +141,8 @@ def test_a_file_configures_and_options_go_over_it(folder: Path, server: Answerin
         "option",
         "--limit",
         "1",
+        "--license",
+        "CC-BY-4.0",
         "--json",
     )
     assert done.returncode == 0, done.stderr
@@ -134,6 +152,9 @@ def test_a_file_configures_and_options_go_over_it(folder: Path, server: Answerin
     mark = orjson.loads((folder / "s.run.json").read_bytes())
     assert mark["settings"]["budget"]["calls"] == 90
     assert mark["settings"]["source"]["max_hops"] == 4
+    (spec,) = open_suite(folder / "s.jsonl")
+    assert spec.provenance.license == "CC-BY-4.0"
+    assert spec.provenance.details["attribution"] == "the depots' own books"
 
 
 @pytest.mark.parametrize(
@@ -164,6 +185,7 @@ def test_a_file_configures_and_options_go_over_it(folder: Path, server: Answerin
         ),
         (("questions.jsonl", "--config", "bad.toml", "--model", "m"), "bad.toml: not TOML"),
         (("questions.jsonl", "--config", "odd.toml", "--model", "m"), "odd.toml: budget.cals: Extra inputs"),
+        ((".", "--mode", "corpus", "--model", "m"), "suite.jsonl: stands in ., which is read"),
         (("empty.jsonl", "--mode", "question", "--model", "m"), "there is nothing to read in the input"),
     ],
 )

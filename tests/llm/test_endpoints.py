@@ -128,8 +128,24 @@ def test_an_endpoint_that_keeps_failing_is_given_up() -> None:
         raised = asyncio.run(main(server.base_url))
         assert len(server.requests) == 3
     assert [type(error) for error in raised] == [EndpointError] * 2 + [DeadEndpointError] * 3
-    told = f"writer at {server.base_url}: the endpoint is down: 3 requests in a row failed; the last: the API key is"
+    told = f"writer at {server.base_url}: the endpoint is down: it left 3 items in a row without an answer; the last: "
     assert all(str(error).startswith(told) for error in raised[2:])
+
+
+def test_requests_of_one_item_that_fail_together_are_one_failure() -> None:
+    async def main(url: str) -> tuple[bool, bool]:
+        async with LlmPool(settings(url, down_after=2, retries=0)) as pool:
+            for item in ("a", "b"):
+                llm = pool.session(item)
+                asked = (llm.write(prompt(f"{item}{i}?"), Count) for i in range(4))
+                failed = await asyncio.gather(*asked, return_exceptions=True)
+                assert all(isinstance(error, EndpointError) for error in failed)
+                if item == "a":
+                    alive = not pool.dead
+            return alive, pool.dead
+
+    with serving(failure(500, "oops")) as server:
+        assert asyncio.run(main(server.base_url)) == (True, True)
 
 
 def test_an_answer_in_between_keeps_an_endpoint_alive() -> None:

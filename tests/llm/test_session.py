@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ class TestReasks:
 
     def test_it_ends_with_the_last_error_and_the_head_of_the_reply(self) -> None:
         with serving(say("never")) as server:
-            with pytest.raises(ReplyError, match="'count' in 3 attempts; the last: it holds no JSON") as raised:
+            told = r"^it holds no JSON object \(the last of 3 replies of writer at stage 'count'"
+            with pytest.raises(ReplyError, match=told) as raised:
                 ask(settings(server.base_url), once)
             assert len(server.requests) == 3
         assert raised.value.excerpt == "never"
@@ -189,6 +192,15 @@ class TestCache:
         with ReplyCache(path) as cache:
             assert len(cache) == 200
 
+    def test_a_row_that_is_no_reply_is_named_with_its_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.sqlite"
+        with ReplyCache(path) as cache:
+            cache.put("e", "r", Completion(content="one"))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE replies SET reply = '{}'")
+        with ReplyCache(path) as cache, pytest.raises(PipelineError, match=r"c\.sqlite: cannot be used as a cache"):
+            cache.get("e", "r")
+
     def test_another_kind_of_file_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.txt"
         path.write_text("not a data base, but long enough to be looked at as one\n" * 40)
@@ -267,6 +279,16 @@ class TestBudget:
                 return llm.usage.prompt_tokens, llm.usage.completion_tokens
 
             assert ask(settings(server.base_url), used) == (6, 4)
+
+    def test_an_endpoint_that_counts_nothing_is_not_believed(self) -> None:
+        free = Reply(say({"number": 7}).body.replace(b'"prompt_tokens": 10', b'"prompt_tokens": 0'))
+        with serving(free) as server:
+            assert ask(settings(server.base_url), self.prompt_tokens) == 6
+
+    @staticmethod
+    async def prompt_tokens(llm: LlmSession) -> int:
+        await once(llm)
+        return llm.usage.prompt_tokens
 
 
 def test_usage_adds_up_and_knows_what_the_cache_saved(tmp_path: Path) -> None:

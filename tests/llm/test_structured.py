@@ -43,6 +43,10 @@ def test_fences_inside_a_text_are_left_alone() -> None:
     assert find_object('{"source": "```\\ncode\\n```"}') == {"source": "```\ncode\n```"}
 
 
+def test_a_thought_inside_a_text_is_left_alone() -> None:
+    assert find_object('{"text": "<think>hm</think> yes"}') == {"text": "<think>hm</think> yes"}
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

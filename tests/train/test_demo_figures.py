@@ -31,7 +31,7 @@ def test_stages_and_curve_are_shown_and_drawn(tmp_path: Path, capsys: pytest.Cap
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     curve = read_curve(metrics)
     assert curve == {name: {0: 0.0, 5: 0.5, 10: 1.0} for name in HELD_OUT_METRICS}
-    show_stages(report)
+    show_stages(report, "greedily")
     show_curve(curve)
     shown = capsys.readouterr().out
     assert "SFT over untrained, f1: +1.000" in shown

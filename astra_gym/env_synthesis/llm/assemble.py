@@ -20,8 +20,6 @@ from astra_gym.records import JSON, canonical_json, content_hash
 from astra_gym.types import Provenance, Rejected, SubQuestion, ToolEnvSpec, ToolFunction, Verdict
 
 GENERATOR = "astra-gym llm"
-NO_LICENSE = "NOASSERTION"
-"""SPDX for: nothing is said of the licence. What a model writes about a user's documents is the user's to license."""
 _HASH_DIGITS = 8
 _SLUG_CHARS = 32
 
@@ -108,11 +106,13 @@ def _provenance(
             details["distractors"] = distractors
     if item.origin is not None:
         details["origin"] = item.origin.to_json()
+    if given is None and item.attribution:
+        details["attribution"] = item.attribution
     origin = "topics" if item.origin is None else item.origin.file
     return Provenance(
         door="llm",
         dataset=origin if given is None else given.dataset,
-        license=NO_LICENSE if given is None else given.license,
+        license=item.license if given is None else given.license,
         version=None if given is None else given.version,
         url=None if given is None else given.url,
         record=item.id,

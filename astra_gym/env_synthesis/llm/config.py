@@ -16,20 +16,10 @@ from astra_gym.env_synthesis.llm.sources import SourceOptions
 from astra_gym.env_synthesis.llm.sources.documents import SUFFIXES
 from astra_gym.env_synthesis.llm.thresholds import Thresholds
 from astra_gym.errors import PipelineError
-from astra_gym.llm.settings import Endpoint, ItemBudget, LlmSettings
+from astra_gym.llm.settings import Asking, Endpoint, ItemBudget, LlmSettings
 from astra_gym.records import JSON, Record
 
 MODES: tuple[str, ...] = get_args(Mode)
-
-
-class Asking(Record):
-    """How patiently models are asked; see `LlmSettings`."""
-
-    judge_samples: int = 1
-    reasks: int = 2
-    timeout_s: float = 120.0
-    retries: int = 4
-    down_after: int = 5
 
 
 class Running(Record):
@@ -115,6 +105,17 @@ def _check_prices(config: SynthesisConfig) -> None:
     asked = (config.writer, *config.judges)
     if config.budget.usd is not None and (free := [one.model for one in asked if one.price_in is None]):
         raise PipelineError(f"a budget in USD needs the prices of {free}: --price-in and --price-out, or in the file")
+
+
+def check_apart(written: Sequence[Path | None], paths: Sequence[Path]) -> None:
+    """Raises: PipelineError when a file that the run writes stands in a folder that it reads.
+
+    A second run would find other input there, and could not go on.
+    """
+    for file in written:
+        for path in paths:
+            if file is not None and path.is_dir() and file.resolve().is_relative_to(path.resolve()):
+                raise PipelineError(f"{file}: stands in {path}, which is read; choose a place outside of it")
 
 
 def source_of(config: SynthesisConfig, paths: Sequence[Path]) -> dict[str, JSON]:

@@ -13,10 +13,13 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from astra_gym.answers import QUANTITIES
 from astra_gym.env_synthesis.llm.drafted import Drafted
 from astra_gym.env_synthesis.llm.feedback import Unfit, first_problem, followed_up, written
+from astra_gym.env_synthesis.llm.literals import Stated, literals
 from astra_gym.env_synthesis.llm.made import ToolTask, kind_of
 from astra_gym.env_synthesis.llm.replies import ToolDocument
+from astra_gym.env_synthesis.llm.rules.leakage import named_in
 from astra_gym.env_synthesis.llm.trial import leaks_in
 from astra_gym.errors import SpecError
 from astra_gym.llm.prompts import render
@@ -100,6 +103,19 @@ def check_document(document: ToolDocument, drafted: Drafted) -> None:
     if leaks := leaks_in(drafted, tool):
         places = "; ".join(sorted({f"{leak.text!r} stands in {leak.place}" for leak in leaks}))
         raise Unfit(f"the document gives an answer away: {places}. Use other examples, or none")
+    if told := _told(drafted, tool):
+        raise Unfit(f"the document holds {told}, which a step of the question must find. Use other examples, or none")
+
+
+def _told(drafted: Drafted, tool: ToolFunction) -> list[JSON]:
+    """The numbers and dates among the answers that stand in a tool's document and not in the question."""
+    decomposition = drafted.decomposition
+    text = "\n".join([tool.description, *map(str, literals(tool.parameters))])
+    answers = [sub.answer for sub in decomposition.sub_questions] + [decomposition.answer]
+    kinds = QUANTITIES | {"date"}
+    found = (named_in(text, answer) for answer in answers if answer.kind in kinds)
+    stated = Stated(decomposition.question)
+    return list(dict.fromkeys(value for value in found if value is not None and not stated.holds(value)))
 
 
 def _check_parameters(parameters: dict[str, JSON]) -> None:

@@ -59,6 +59,14 @@ def names_in(expression: str) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in functions)
 
 
+def numbers_written(expression: str) -> list[float]:
+    """The numbers that stand in an expression themselves. Raises: ExpressionError when it is not in the grammar."""
+    tree = _parse(expression)
+    _check(tree.body)
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [value for value in constants if isinstance(value, int | float)]
+
+
 def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
     """What an expression comes to. Raises: ExpressionError (unknown name, types or units that do not fit, 1 / 0)."""
     tree = _parse(expression)

@@ -29,19 +29,34 @@ _SHOWN = 600
 
 
 class Unfit(AstraError, ValueError):
-    """What is wrong with a reply, in words that its writer may read; `stage` when another than its own found it."""
+    """What is wrong with a reply, in words that its writer may read."""
 
-    def __init__(self, problem: str, *, stage: str | None = None) -> None:
+    def __init__(self, problem: str, *, stage: str | None = None, of_the_case: bool = False) -> None:
+        """
+        Args:
+            stage: where it was found, when not at the reply's own stage.
+            of_the_case: whether the words tell of the given case and its answer, so that no other stage may read them.
+        """
         super().__init__(problem)
-        self.stage = stage
+        self.stage, self.of_the_case = stage, of_the_case
 
 
 class NotAccepted(AstraError, RuntimeError):
     """No reply held, or a check could not run. `rounds` are the objections, oldest first."""
 
-    def __init__(self, stage: str, reason: str, *, rounds: tuple[str, ...] = (), last_reply: JSON = None) -> None:
+    def __init__(
+        self,
+        stage: str,
+        reason: str,
+        *,
+        rounds: tuple[str, ...] = (),
+        last_reply: JSON = None,
+        of_the_case: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.stage, self.reason, self.rounds, self.last_reply = stage, reason, rounds, last_reply
+        self.of_the_case = of_the_case
+        """As the last objection's."""
 
     def rejected(self, item_id: str, about: str = "") -> Rejected:
         """The item's rejection; `about` says which part of it failed."""
@@ -94,6 +109,7 @@ async def accepted(
         str(problems[-1]),
         rounds=tuple(str(problem) for problem in problems),
         last_reply=last.model_dump(mode="json"),
+        of_the_case=problems[-1].of_the_case,
     )
 
 

@@ -1,7 +1,8 @@
 """Check `final_answer`: it follows from the sub-answers, by program where there is one, else by entailment.
 
-The program is the writer's expression over ids, run by `expression.py`. Without one, judges answer the question from
-the sub-answers; they are not shown the final answer, and what they say is compared with it as values.
+The program is the writer's expression over ids, run by `expression.py`. Without one, or where it adds a number that
+neither a step nor the question gives, judges answer the question from the sub-answers; they are not shown the final
+answer, and what they say is compared with it as values.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from collections.abc import Set
 
 from astra_gym.answers import QUANTITIES, Answer
 from astra_gym.env_synthesis.llm.drafted import Drafted
-from astra_gym.env_synthesis.llm.expression import Amount, ExpressionError, Value, evaluate, names_in
+from astra_gym.env_synthesis.llm.expression import Amount, ExpressionError, Value, evaluate, names_in, numbers_written
 from astra_gym.env_synthesis.llm.judging import Judges, Votes, judge_prompt, silences, step
+from astra_gym.env_synthesis.llm.literals import Stated
 from astra_gym.env_synthesis.llm.replies import EntailmentReply
 from astra_gym.env_synthesis.llm.typed import typed_answer
 from astra_gym.records import JSON
 from astra_gym.types import Decomposition, Verdict
 
 CHECK = "final_answer"
-_WHOLE = "whole"
+_WHOLE = "the whole"
+_MOST_COUNTED = 10
+_CONVERSIONS = frozenset({12, 24, 60, 100, 1000, 3600})
+"""Beside small whole numbers, what may stand in a program without having been stated."""
 
 
 async def check_final_answer(drafted: Drafted, llm: Judges, *, tooled: frozenset[str] | None = None) -> Verdict:
@@ -26,16 +31,25 @@ async def check_final_answer(drafted: Drafted, llm: Judges, *, tooled: frozenset
 
     Args:
         tooled: the sub-questions that get a tool, whose answers are thus checked later; default: all. A final answer
-            that rests on others is also to be found by judges, from the answers of these alone.
+            that rests on anything else is also to be found by judges, from the answers of these alone.
 
     Raises: EndpointError, BudgetError as the session does, when judges are asked.
     """
     known = drafted.decomposition.by_id.keys() if tooled is None else tooled
     if drafted.answer_from:
         verdict = recomputed(drafted.decomposition, drafted.answer_from)
-        if verdict.status != "pass" or names_in(drafted.answer_from) <= known:
+        if verdict.status != "pass" or _rests_on(drafted, known):
             return verdict
     return await _entailed(drafted, llm, known)
+
+
+def _rests_on(drafted: Drafted, known: Set[str]) -> bool:
+    """Whether the program reads nothing but the answers of `known` and numbers that the question states or all know."""
+    stated = Stated(drafted.decomposition.question)
+    return names_in(drafted.answer_from) <= known and all(
+        number in _CONVERSIONS or number in range(_MOST_COUNTED + 1) or stated.holds(number)
+        for number in numbers_written(drafted.answer_from)
+    )
 
 
 def recomputed(decomposition: Decomposition, expression: str) -> Verdict:
@@ -116,8 +130,13 @@ async def _entailed(drafted: Drafted, llm: Judges, known: Set[str]) -> Verdict:
         return Verdict(check=CHECK, status="unknown", evidence={"problem": "no majority of the judges", **evidence})
     if decided:
         return Verdict(check=CHECK, status="pass", evidence=evidence)
-    problem = "the judges do not find the final answer in the sub-answers"
+    said = "; ".join(f"{_found(reply)} ({reply.reason})" for reply in given if reply is not None)
+    problem = f"the sub-answers do not give {decomposition.answer.render()!r}; the judges find {said}"
     return Verdict(check=CHECK, status="fail", evidence={"problem": problem, **evidence})
+
+
+def _found(reply: EntailmentReply) -> str:
+    return repr(reply.answer) if reply.answerable else "no answer"
 
 
 def _agrees(reply: EntailmentReply, answer: Answer) -> bool:

@@ -15,6 +15,7 @@ from astra_gym.env_synthesis.llm.feedback import NotAccepted, Unfit, accepted, s
 from astra_gym.env_synthesis.llm.made import MadeTool, ToolTask
 from astra_gym.env_synthesis.llm.probes import HIDDEN, probe_tool
 from astra_gym.env_synthesis.llm.replies import ImplementationReply, ToolDocument
+from astra_gym.env_synthesis.llm.rules import made_up
 from astra_gym.env_synthesis.llm.source_rules import check_constants, check_signature, check_tables
 from astra_gym.env_synthesis.llm.tool_runner import ToolRunner
 from astra_gym.env_synthesis.llm.trial import one_step
@@ -52,6 +53,7 @@ class Implementer:
         async def accept(reply: ImplementationReply) -> MadeTool:
             tool = self._checked(document, reply)
             output = await self._run(tool, reply.data, called)
+            self._check_grounded(reply.data)
             made = MadeTool(
                 sub_id=self.task.sub.id,
                 tool=tool,
@@ -77,6 +79,16 @@ class Implementer:
         check_constants(reply.source, reply.data, self.task.sub.answer)
         return tool
 
+    def _check_grounded(self, data: dict[str, JSON]) -> None:
+        """Raises: Unfit when the tool reads an answer that is not in the text that the item is about."""
+        if table := made_up(self.task.drafted, self.task.sub, data):
+            found = shown(self.task.sub.answer.render())
+            raise Unfit(
+                f"the table {table} holds the answer {found}, which does not stand in the given text; tables hold what "
+                "the text says, and other answers are computed from that",
+                of_the_case=True,
+            )
+
     async def _run(self, tool: ToolFunction, data: dict[str, JSON], called: Called) -> JSON:
         """What the call returns, when that is the answer, twice, and nothing is left behind. Raises: Unfit."""
         call = ToolCall(tool.name, called.arguments)
@@ -85,7 +97,8 @@ class Implementer:
             check_answer(self.task.sub, call, result, called.result_path)
         first, second = report.results
         if first.output != second.output:
-            raise Unfit(f"the same call twice gives {shown(first.output)}, then {shown(second.output)}")
+            twice = f"the same call twice gives {shown(first.output)}, then {shown(second.output)}"
+            raise Unfit(twice, of_the_case=True)
         if not report.stateless:
             raise Unfit("a call changes a table or a global; a tool must leave them as they are (copy before changing)")
         return first.output
@@ -104,17 +117,19 @@ async def certify_alone(task: ToolTask, made: MadeTool, runner: ToolRunner) -> N
         raise NotAccepted("sandbox", outcome.reason)
     if outcome.stage == "sensitivity":
         raise Unfit(f"{HIDDEN['constant']}: {outcome.reason}", stage="probe")
-    raise Unfit(outcome.reason)
+    raise Unfit(outcome.reason, of_the_case=True)
 
 
 def check_answer(sub: SubQuestion, call: ToolCall, result: ToolResult, result_path: str) -> None:
-    """Raises: Unfit when `result` does not hold the sub-question's answer at the path."""
+    """Raises: Unfit (of the case) when `result` does not hold the sub-question's answer at the path."""
     case = f"{call.name} with {shown(call.arguments)}"
     if result.error is not None:
-        raise Unfit(f"{case} fails: {result.error.code}: {result.error.message}")
+        raise Unfit(f"{case} fails: {result.error.code}: {result.error.message}", of_the_case=True)
     try:
         found = resolve_pointer(result.output, result_path)
     except LookupError as error:
-        raise Unfit(f"{case} returns {shown(result.output)}: {error}; the answer must stand there") from None
+        problem = f"{case} returns {shown(result.output)}: {error}; the answer must stand there"
+        raise Unfit(problem, of_the_case=True) from None
     if not sub.answer.matches(found):
-        raise Unfit(f"{case} gives {shown(found)} at {result_path!r}, expected {shown(sub.answer.render())}")
+        problem = f"{case} gives {shown(found)} at {result_path!r}, expected {shown(sub.answer.render())}"
+        raise Unfit(problem, of_the_case=True)

@@ -20,7 +20,9 @@ Mode: TypeAlias = Literal["corpus", "domain", "context", "question", "taxonomy",
 Language: TypeAlias = Literal["en", "zh"]
 _HASH_DIGITS = 12
 _SLUG_CHARS = 32
-_NOT_CONTENT = frozenset({"id", "origin"})
+_NOT_CONTENT = frozenset({"id", "origin", "license", "attribution"})
+NO_LICENSE = "NOASSERTION"
+"""SPDX for: nothing is said of the licence."""
 
 
 class Origin(Record):
@@ -66,6 +68,10 @@ class LlmItem(Record):
     answer_from: str = ""
     """Mode `given`: the final answer as an expression over ids; "" leaves it to the entailment judge."""
     origin: Origin | None = None
+    license: str = NO_LICENSE
+    """SPDX identifier of the licence of what is made of the item. An env whose tools are reused keeps its own."""
+    attribution: str = ""
+    """Whom that licence asks to be named."""
 
     @model_validator(mode="after")
     def _check(self) -> LlmItem:
@@ -89,7 +95,7 @@ class LlmItem(Record):
         return draft.model_copy(update={"id": draft.content_id()})
 
     def content_id(self) -> str:
-        """`<mode>-<domain>-<12 hex digits>`; the digits are of everything but the id and the origin."""
+        """`<mode>-<domain>-<12 hex digits>`; the digits are of everything but the id, the origin and its terms."""
         content = self.model_dump(mode="json", exclude=set(_NOT_CONTENT | {"tool_spec"}), exclude_defaults=True)
         content["tools"] = None if self.tool_spec is None else self.tool_spec.content_hash()
         digits = content_hash(content).removeprefix("sha256:")[:_HASH_DIGITS]

@@ -27,13 +27,15 @@ CREATE TABLE IF NOT EXISTS outcomes (
     item_id TEXT PRIMARY KEY, position INTEGER NOT NULL, kept INTEGER NOT NULL, line BLOB NOT NULL, usage TEXT NOT NULL
 );
 """
+_EMPTIED = "BEGIN; DELETE FROM run; DELETE FROM outcomes; COMMIT;"
+"""The file itself stays: it holds the lock that keeps other processes away."""
 
 
 class Journal:
     """Open for one process at a time; close when done."""
 
-    def __init__(self, suite: Path, today: str) -> None:
-        """Open the journal of `suite`, or begin it on the day `today`.
+    def __init__(self, suite: Path, today: str, *, anew: bool = False) -> None:
+        """Open the journal of `suite`, or begin it on the day `today`; `anew`: begin it again, whatever it holds.
 
         Raises: PipelineError when another process has it open, it is damaged, or cannot be written.
         """
@@ -43,7 +45,7 @@ class Journal:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_TABLES)
+            self._db.executescript(_TABLES + (_EMPTIED if anew else ""))
             self._db.execute("INSERT INTO run SELECT ? WHERE NOT EXISTS (SELECT 1 FROM run)", (today,))
             self.date = str(self._db.execute("SELECT begun FROM run").fetchone()[0])
             """The day on which the run was begun."""
@@ -90,4 +92,5 @@ class Journal:
     def _error(self, error: sqlite3.Error) -> PipelineError:
         if "locked" in str(error):
             return PipelineError(f"{self.path}: another process is at this run; wait for it, or choose another output")
-        return PipelineError(f"{self.path}: the journal of the run cannot be used: {error}")
+        advice = "to start again, remove it and use --overwrite"
+        return PipelineError(f"{self.path}: the journal of the run cannot be used: {error}; {advice}")

@@ -85,6 +85,16 @@ def shown_answer(sub: SubQuestion) -> JSON:
     return sub.answer.render() if sub.answer.unit or sub.answer.kind == "percentage" else sub.answer.value
 
 
+def votes_by_id(ids: Sequence[str], said: Sequence[Mapping[str, bool] | None]) -> Votes:
+    """The votes on each of `ids`, from what each judge said of all of them; None: it gave no answer."""
+    return Votes({key: tuple(None if one is None else one[key] for one in said) for key in ids})
+
+
+def objections(units: Sequence[str], reasons: Mapping[str, str]) -> str:
+    """What is said against each of `units`, in a judge's own words."""
+    return "; ".join(f"{unit}: {reasons.get(unit) or 'no reason given'}" for unit in units)
+
+
 def silences(replies: Sequence[object]) -> list[str]:
     """Why judges gave no answer, one a judge that did not."""
     return [str(reply)[:_SHOWN_CHARS] for reply in replies if isinstance(reply, LlmError)]

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from astra_gym.env_synthesis.llm.drafted import Drafted
-from astra_gym.env_synthesis.llm.judging import Judges, Votes, exactly, judge_prompt, silences, steps
+from astra_gym.env_synthesis.llm.judging import (
+    Judges,
+    Votes,
+    exactly,
+    judge_prompt,
+    objections,
+    silences,
+    steps,
+    votes_by_id,
+)
 from astra_gym.env_synthesis.llm.replies import NecessityReply
 from astra_gym.records import JSON
 from astra_gym.types import Verdict
@@ -39,25 +48,25 @@ async def judge_necessity(drafted: Drafted, llm: Judges) -> Judged:
         prompt, NecessityReply, check=lambda reply: exactly(ids, [entry.id for entry in reply.sub_questions])
     )
     given = [reply if isinstance(reply, NecessityReply) else None for reply in replies]
-    by_judge = [None if reply is None else {e.id: e.needs_tool for e in reply.sub_questions} for reply in given]
-    votes = Votes({key: tuple(None if said is None else said[key] for said in by_judge) for key in ids})
+    votes = votes_by_id(ids, [{e.id: e.needs_tool for e in reply.sub_questions} if reply else None for reply in given])
     reasons = {e.id: e.reason for reply in given if reply for e in reply.sub_questions if not e.needs_tool}
-    return _judged(drafted, votes, {"votes": votes.as_json(), "reasons": reasons, "silent": silences(replies)})
+    return _judged(drafted, votes, reasons, silences(replies))
 
 
-def _judged(drafted: Drafted, votes: Votes, evidence: dict[str, JSON]) -> Judged:
+def _judged(drafted: Drafted, votes: Votes, reasons: dict[str, str], silent: list[str]) -> Judged:
+    evidence: dict[str, JSON] = {"votes": votes.as_json(), "reasons": reasons, "silent": silent}
     decided = {key: votes.decided(key) for key in votes.by_unit}
     inner = {up for up, _ in drafted.decomposition.edges}
     unneeded = sorted(key for key in inner if decided[key] is False)
     open_ = sorted(key for key, needs in decided.items() if needs is None)
     if unneeded:
-        problem = f"no tool is needed for {unneeded}, on which other steps rest"
+        problem = f"a step on which others rest needs no tool: {objections(unneeded, reasons)}"
         return Judged(Verdict(check=CHECK, status="fail", evidence={"problem": problem, **evidence}), frozenset())
     if open_:
         problem = f"no majority of the judges on {open_}"
         return Judged(Verdict(check=CHECK, status="unknown", evidence={"problem": problem, **evidence}), frozenset())
     needed = frozenset(key for key, needs in decided.items() if needs)
     if not needed:
-        problem = "no step needs a tool"
+        problem = f"no step needs a tool: {objections(list(decided), reasons)}"
         return Judged(Verdict(check=CHECK, status="fail", evidence={"problem": problem, **evidence}), frozenset())
     return Judged(Verdict(check=CHECK, status="pass", evidence=evidence), needed)

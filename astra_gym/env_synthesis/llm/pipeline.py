@@ -7,7 +7,6 @@ other items hold are not seen here (`worker.py`, `run.py`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from astra_gym.env_synthesis.llm.thresholds import Thresholds
 from astra_gym.env_synthesis.llm.tool_runner import ToolRunner
 from astra_gym.env_synthesis.llm.tools import make_tool
 from astra_gym.llm.session import LlmSession
+from astra_gym.llm.together import together
 from astra_gym.records import JSON, canonical_json
 from astra_gym.types import Rejected, ToolEnvSpec, Verdict
 
@@ -150,13 +150,9 @@ async def _make_tools(
     levels = drafted.decomposition.hop_levels
     for level in sorted(set(levels.values())):
         ids = [sub.id for sub in drafted.decomposition.sub_questions if levels[sub.id] == level and sub.id in needed]
-        results = await asyncio.gather(
-            *(make_tool(drafted, sub_id, llm, runner, made) for sub_id in ids), return_exceptions=True
-        )
+        results = await together(make_tool(drafted, sub_id, llm, runner, made) for sub_id in ids)
         llm.check()
         for sub_id, result in zip(ids, results, strict=True):
-            if isinstance(result, BaseException):
-                raise result
             if isinstance(result, Rejected):
                 return result
             made[sub_id] = result

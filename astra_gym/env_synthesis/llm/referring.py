@@ -121,14 +121,14 @@ def _forms(answer: Answer) -> Iterator[str]:
         yield from (value, *answer.aliases)
     elif answer.kind in ("list", "set") and value and all(isinstance(item, str) for item in value):
         *head, tail = value
-        yield from {f"{', '.join(head)} and {tail}", f"{', '.join(head)}, and {tail}"} if head else {tail}
+        yield from (f"{', '.join(head)} and {tail}", f"{', '.join(head)}, and {tail}") if head else (tail,)
         yield from {", ".join(value), "、".join(value), f"{'、'.join(head)}和{tail}"} if head else ()
 
 
 def _bounded(form: str, answer: Answer) -> str:
     """A pattern of `form` as a whole word or number; of an amount, with what may be its unit."""
     if answer.kind in QUANTITIES:
-        return rf"(?<![.,])(?<!{_LETTER}){re.escape(form)}(?![\d]|[.,]\d|(?:st|nd|rd|th)\b){_UNIT_WORDS}"
+        return rf"(?<![.,])(?<!{_LETTER}){re.escape(form)}(?![\d]|[.,]\d|(?:st|[nr]d|th)\b){_UNIT_WORDS}"
     edges = ((0, rf"(?<!{_LETTER})"), (-1, rf"(?!{_LETTER})"))
     left, right = ("" if _HAN.match(form[at]) else edge for at, edge in edges)
     return f"{left}{re.escape(form)}{right}"

@@ -110,12 +110,17 @@ def run(
 
     Returns: the report. `unanswered` counts items that an endpoint left without an answer, which a later run asks
         again; `stopped` says why nothing more was asked.
-    Raises: PipelineError when `output` is another's. What was finished is in the files then, as after ctrl-C.
+    Raises: PipelineError when `output` is another's, or another process is at it. What was finished is in the files
+        then, as after ctrl-C.
     """
     settings = {**source, **plan.deciding()}
-    outputs = Outputs(output, settings, overwrite=overwrite, show=True, more=SIDE_FILES)
+    outputs = Outputs(output, more=SIDE_FILES)
     screen = Contamination(plan.screen)
-    with Journal(output, today or datetime.now(UTC).date().isoformat()) as journal:
+    if not overwrite:
+        outputs.claim(settings, show=True)
+    with Journal(output, today or datetime.now(UTC).date().isoformat(), anew=overwrite) as journal:
+        if overwrite:  # only now that the journal is locked: nothing of a run that is under way is removed
+            outputs.claim(settings, overwrite=True, show=True)
         running = _Run(outputs, journal, screen, plan, progress)
         try:
             running.do(islice(items(), limit))
@@ -177,7 +182,7 @@ class _Run:
     def _done(self, done: Outcome | Unanswered) -> None:
         if isinstance(done, Unanswered):
             self.report.unanswered += 1
-            self.report.last_failure = done.reason
+            self.report.last_failure = f"{done.item_id}: {done.reason}"
             if done.dead:
                 raise DeadEndpointError(done.reason)
         else:

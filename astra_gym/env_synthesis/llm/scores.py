@@ -7,8 +7,7 @@ on it; an unknown never passes.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from astra_gym.env_synthesis.llm.drafted import Drafted
 from astra_gym.env_synthesis.llm.judging import (
@@ -17,15 +16,21 @@ from astra_gym.env_synthesis.llm.judging import (
     among,
     exactly,
     judge_prompt,
+    objections,
     silences,
     step,
     steps,
+    votes_by_id,
 )
 from astra_gym.env_synthesis.llm.replies import AtomicityReply, CompletenessReply, DependencyReply, SerialisationReply
 from astra_gym.env_synthesis.llm.thresholds import Dimension, Thresholds
 from astra_gym.llm.errors import LlmError
+from astra_gym.llm.together import together
 from astra_gym.records import JSON
 from astra_gym.types import SubQuestion, Verdict
+
+_WHOLE = "the whole"
+"""The unit of a check that asks about all steps together."""
 
 
 async def judge_scores(
@@ -50,17 +55,22 @@ async def judge_scores(
 async def judge_dependency(drafted: Drafted, llm: Judges, minima: Thresholds) -> Verdict:
     """Each step finds what it needs in its own words and in its dependencies, and needs each of these."""
     subs = drafted.decomposition.sub_questions
-    asked = await asyncio.gather(*(_dependency_of(drafted, sub, llm) for sub in subs))
+    asked = await together(_dependency_of(drafted, sub, llm) for sub in subs)
     votes: dict[str, tuple[bool | None, ...]] = {}
-    reasons: dict[str, list[JSON]] = {}
+    reasons: dict[str, str] = {}
     for sub, replies in zip(subs, asked, strict=True):
         given = [reply if isinstance(reply, DependencyReply) else None for reply in replies]
         votes[sub.id] = tuple(None if r is None else not (r.missing or r.unused) for r in given)
-        said: list[JSON] = [r.to_json() for r in given if r is not None and (r.missing or r.unused)]
-        if said:
-            reasons[sub.id] = said
+        if said := [_mismatch(r) for r in given if r is not None and (r.missing or r.unused)]:
+            reasons[sub.id] = said[-1]
     silent = [text for replies in asked for text in silences(replies)]
     return _scored("dependency", Votes(votes), minima, reasons=reasons, silent=silent)
+
+
+def _mismatch(reply: DependencyReply) -> str:
+    """What a judge finds missing or unused, and its reason."""
+    found = (("missing", reply.missing), ("unused", reply.unused))
+    return "; ".join([f"{what}: {', '.join(names)}" for what, names in found if names] + [reply.reason])
 
 
 async def _dependency_of(drafted: Drafted, sub: SubQuestion, llm: Judges) -> list[DependencyReply | LlmError]:
@@ -79,8 +89,7 @@ async def judge_atomicity(drafted: Drafted, llm: Judges, minima: Thresholds) -> 
         prompt, AtomicityReply, check=lambda reply: exactly(ids, [entry.id for entry in reply.sub_questions])
     )
     given = [reply if isinstance(reply, AtomicityReply) else None for reply in replies]
-    by_judge = [None if reply is None else {e.id: e.atomic for e in reply.sub_questions} for reply in given]
-    votes = Votes({key: tuple(None if said is None else said[key] for said in by_judge) for key in ids})
+    votes = votes_by_id(ids, [{e.id: e.atomic for e in reply.sub_questions} if reply else None for reply in given])
     reasons = {e.id: e.reason for reply in given if reply for e in reply.sub_questions if not e.atomic}
     return _scored("atomicity", votes, minima, reasons=reasons, silent=silences(replies))
 
@@ -101,7 +110,7 @@ async def judge_serialisation(drafted: Drafted, llm: Judges, minima: Thresholds)
     given = [reply if isinstance(reply, SerialisationReply) else None for reply in replies]
     forced = [None if reply is None else {entry.id for entry in reply.forced} for reply in given]
     votes = Votes({sub.id: tuple(None if found is None else sub.id not in found for found in forced) for sub in subs})
-    reasons = {entry.id: f"{entry.on}: {entry.reason}" for reply in given if reply for entry in reply.forced}
+    reasons = {f.id: f"need not wait for {f.on}: {f.reason}" for reply in given if reply for f in reply.forced}
     return _scored("serialisation", votes, minima, reasons=reasons, silent=silences(replies))
 
 
@@ -116,9 +125,9 @@ async def judge_completeness(drafted: Drafted, llm: Judges, minima: Thresholds) 
     prompt = judge_prompt("completeness", drafted, **_whole(drafted))
     replies = await llm.judge(prompt, CompletenessReply, check=check)
     given = [reply if isinstance(reply, CompletenessReply) else None for reply in replies]
-    votes = Votes({"whole": tuple(None if reply is None else reply.complete for reply in given)})
-    missing = [r.requirement for reply in given if reply for r in reply.requirements if not r.covered_by]
-    reasons: dict[str, JSON] = {"missing": missing} if missing else {}
+    votes = Votes({_WHOLE: tuple(None if reply is None else reply.complete for reply in given)})
+    missing = dict.fromkeys(r.requirement for reply in given if reply for r in reply.requirements if not r.covered_by)
+    reasons = {_WHOLE: f"no step gives {'; '.join(missing)}"} if missing else {}
     return _scored("completeness", votes, minima, reasons=reasons, silent=silences(replies))
 
 
@@ -131,9 +140,12 @@ def _whole(drafted: Drafted) -> dict[str, JSON]:
 
 
 def _scored(
-    dimension: Dimension, votes: Votes, minima: Thresholds, *, reasons: dict[str, JSON], silent: Sequence[str]
+    dimension: Dimension, votes: Votes, minima: Thresholds, *, reasons: Mapping[str, str], silent: Sequence[str]
 ) -> Verdict:
-    """The share of units that hold against the minimum. What is undecided is counted as held only to see it fail."""
+    """The share of units that hold against the minimum. What is undecided is counted as held only to see it fail.
+
+    `reasons`: by unit, the words of a judge (the last that has some) who says that it does not hold.
+    """
     decided = [votes.decided(unit) for unit in votes.by_unit]
     unknown = [unit for unit in votes.by_unit if votes.decided(unit) is None]
     best = sum(held is not False for held in decided) / len(decided)
@@ -142,12 +154,12 @@ def _scored(
         "score": score,
         "minimum": minima.minimum(dimension),
         "votes": votes.as_json(),
-        "reasons": reasons,
+        "reasons": dict(reasons),
         "silent": list(silent),
     }
     if not minima.met(dimension, best):
         failed = [unit for unit in votes.by_unit if votes.decided(unit) is False]
-        return Verdict(check=dimension, status="fail", evidence={"problem": f"does not hold: {failed}", **evidence})
+        return Verdict(check=dimension, status="fail", evidence={"problem": objections(failed, reasons), **evidence})
     if unknown:
         problem = f"no majority of the judges on {unknown}"
         return Verdict(check=dimension, status="unknown", evidence={"problem": problem, **evidence})

@@ -75,6 +75,7 @@ def check_constants(source: str, data: Mapping[str, JSON], answer: Answer) -> No
                 f"line {node.lineno} of the source holds the answer {shown(answer.value)} as a constant; put what the "
                 "tool knows into tables in `data`, with several entities, and look it up or compute it",
                 stage="probe",
+                of_the_case=True,
             )
 
 

@@ -71,5 +71,7 @@ async def _make(
     except NotAccepted as failed:
         if not failed.rounds or attempt == DOCUMENTS:
             raise
-        objection = f"no program for this tool was accepted; the last objection was: {failed.reason}"
+        failed_there = "it failed in the case that it was tested on"
+        said = failed_there if failed.of_the_case else failed.reason
+        objection = f"no program for this tool was accepted; of the last one: {said}"
     return await _make(task, llm, runner, attempt + 1, (first, objection))

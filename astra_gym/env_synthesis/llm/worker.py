@@ -18,12 +18,11 @@ from astra_gym.env_synthesis.llm.tool_runner import ToolRunner
 from astra_gym.errors import MissingExtraError, PipelineError, SandboxError
 from astra_gym.llm.errors import BudgetError, DeadEndpointError, EndpointError, LlmError
 from astra_gym.llm.pool import LlmPool
-from astra_gym.llm.prompts import PromptError
 from astra_gym.llm.session import LlmSession
 from astra_gym.llm.settings import ItemBudget, LlmSettings
 from astra_gym.types import Rejected, ToolEnvSpec
 
-_OF_THE_RUN = (PipelineError, MissingExtraError, PromptError)
+_OF_THE_RUN = (PipelineError, MissingExtraError)
 """Errors that every other item would meet, too."""
 
 

@@ -16,9 +16,12 @@ import pytest
 from astra_gym.env_synthesis.llm.replies import JUDGES
 from astra_gym.llm.authored import Asked, AuthoredServer
 from astra_gym.llm.authored_topics import AuthoredReply, AuthoredTopic, read_topics
+from astra_gym.registration import SHIPPED
+from astra_gym.suite import open_suite, spec_bytes
 from astra_gym.types import Rejected, ToolEnvSpec
 
 ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs" / "synthesis.md"
 TOPICS = read_topics(ROOT / "examples" / "authored")
 SOUND = [topic.id for topic in TOPICS if topic.expected == "sound"]
 FLAWED = [topic.id for topic in TOPICS if topic.expected != "sound"]
@@ -26,8 +29,8 @@ FLAWED = [topic.id for topic in TOPICS if topic.expected != "sound"]
 pytestmark = pytest.mark.xdist_group("authored")
 
 
-def _example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("synthesize_envs_example", ROOT / "examples" / "synthesize_envs.py")
+def _example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -36,7 +39,7 @@ def _example() -> ModuleType:
     return module
 
 
-EXAMPLE = _example()
+EXAMPLE = _example("synthesize_envs")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,15 @@ def test_every_flawed_topic_is_rejected_at_its_stage_with_evidence(played: Playe
     assert result.outcome.evidence or result.stage in ("generate", "duplicate")
 
 
+@pytest.mark.parametrize("topic", FLAWED)
+def test_the_table_in_the_docs_tells_each_flaw_with_its_stage_and_reason(played: Played, topic: str) -> None:
+    result = played.results[topic]
+    rows = [line.split(" | ") for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    said = [row[2].removesuffix(" |") for row in rows if row[:2] == [f"| {result.topic.flaw}", f"`{result.stage}`"]]
+    assert len(said) == 1, f"no row, or several, for {result.topic.flaw!r} at {result.stage}"
+    assert said[0].removesuffix("…").strip() in result.reason.replace("\n", " ")
+
+
 def test_every_reply_that_was_asked_for_was_authored_and_every_one_that_was_authored_asked_for(played: Played) -> None:
     assert [asked for asked in played.asked if not asked.fitted] == []
     given = {(asked.stage, asked.attempt) for asked in played.asked}
@@ -144,6 +156,21 @@ def test_like_tools_become_one_and_stay_apart_where_they_will_not_merge(
     spec = played.spec(topic)
     assert len(spec.tools) == tools
     assert merged in {v["status"] for v in spec.provenance.details["verdicts"] if v["check"] == "merge"}
+
+
+def test_what_is_kept_is_what_is_shipped(played: Played) -> None:
+    """Should this fail, run `python examples/make_authored_specs.py`: topics, prompts or checks have changed."""
+    shipping = _example("make_authored_specs")
+    shipped = {spec.id: spec for spec in open_suite(SHIPPED) if spec.provenance.door == "llm"}
+    made = {spec.id: spec for spec in shipping.shipped(played.results.values())}
+    assert list(shipped) == sorted(made)
+    for name, spec in made.items():
+        there = shipped[name].certificate
+        assert there is not None
+        assert spec.certificate.checks == there.checks
+        assert spec.certificate.content_hash == there.content_hash
+        same_versions = spec.model_copy(update={"certificate": there})  # the certificate names Python's, too
+        assert spec_bytes(same_versions, indent=True) + b"\n" == (SHIPPED / f"{name}.json").read_bytes()
 
 
 def test_a_run_with_the_same_cache_asks_nothing_and_ends_the_same(played: Played, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from astra_gym.env_synthesis.llm.calibration import FLAWS, Labelled, RuleJudge, labelled_set, measure
+from astra_gym.env_synthesis.llm.calibration import FLAWS, Labelled, RuleJudge, labelled_set, measure, table_envs
 from astra_gym.env_synthesis.llm.calibration.labelled import broken, sound
 from astra_gym.env_synthesis.llm.pipeline import process
 from astra_gym.env_synthesis.llm.rules import broken_rule
@@ -16,8 +16,6 @@ from astra_gym.env_synthesis.llm.thresholds import Thresholds
 from astra_gym.env_synthesis.llm.tool_runner import ToolRunner
 from astra_gym.llm.errors import RequestError
 from astra_gym.llm.pool import LlmPool
-from astra_gym.registration import SHIPPED
-from astra_gym.suite import open_suite
 from astra_gym.types import Rejected, ToolEnvSpec
 from tests.env_synthesis.llm.test_judges import FINE
 from tests.llm.server import answering, ask, say, settings
@@ -26,7 +24,7 @@ from tests.llm.server import prompt as plain_prompt
 
 @pytest.fixture(scope="module")
 def specs() -> list[ToolEnvSpec]:
-    return list(open_suite(SHIPPED))
+    return table_envs()
 
 
 @pytest.fixture(scope="module")

@@ -179,6 +179,31 @@ def test_without_a_program_judges_must_find_the_same_answer(replies, status):
     assert verdict.status == status
 
 
+@pytest.mark.parametrize(
+    ("program", "final", "asked"),
+    [
+        ("q2 * 2", "28 EUR", 0),
+        ("q2 * 100 / 60", "23.33 EUR", 0),
+        ("q2 + 37", "51 EUR", 1),  # a fee that nobody has looked up
+        ("q2 * 0 + 37.5", "37.5 EUR", 1),
+    ],
+)
+def test_a_number_that_only_the_program_states_is_for_judges_to_find(program, final, asked):
+    requests = []
+
+    def answer(request):
+        requests.append(request)
+        return say(said("14 EUR"))
+
+    found = drafted(changed(answer_from=program, answer=final))
+    with answering(answer) as server:
+        verdict = ask(settings(server.base_url), lambda llm: check_final_answer(found, llm))
+    assert len(requests) == asked
+    assert verdict.status == ("fail" if asked else "pass")
+    if asked:
+        assert verdict.evidence["problem"].endswith("the judges find '14 EUR' (from q3 and q4)")
+
+
 def test_the_entailment_judge_is_not_shown_the_final_answer():
     gold = "41 visitors"
 

@@ -120,7 +120,8 @@ def test_a_decomposition_that_needs_no_tool_at_all_is_nothing_to_play():
     single = {"id": "q1", "question": "Which of the two is longer, Ost or Westerly?", "answer": "Westerly"}
     draft = changed(sub_questions=[single], answer="Westerly", answer_from="q1")
     found = necessity({"sub_questions": [{"id": "q1", "needs_tool": False, "reason": "reading"}]}, drafted(draft))
-    assert (found.verdict.status, found.verdict.evidence["problem"]) == ("fail", "no step needs a tool")
+    problem = "no step needs a tool: q1: reading"
+    assert (found.verdict.status, found.verdict.evidence["problem"]) == ("fail", problem)
 
 
 def test_a_reply_with_the_wrong_ids_is_asked_for_again_with_the_ids():
@@ -181,6 +182,24 @@ def test_each_dimension_fails_or_is_unknown_but_does_not_pass(check, said, statu
     assert (found.status, found.evidence["score"]) == (status, score)
     assert found.evidence["problem"]
     assert [verdict.status for verdict in verdicts if verdict.check != check] == ["pass"] * 3
+
+
+@pytest.mark.parametrize(
+    ("check", "said", "problem"),
+    [
+        (
+            "dependency",
+            about("q4", {"missing": ["the price", "a count"], "unused": ["q2"], "reason": "q2 is a name"}),
+            "q4: missing: the price, a count; unused: q2; q2 is a name",
+        ),
+        ("serialisation", forced(("q4", "q2")), "q4: need not wait for q2: "),
+        ("completeness", UNCOVERED, "the whole: no step gives the audio guide"),
+    ],
+)
+def test_what_fails_is_said_in_the_judges_own_words(check, said, problem):
+    verdict = scores({check: said}, stop_early=True)[0][-1]
+    assert verdict.check == check
+    assert verdict.evidence["problem"].startswith(problem)
 
 
 def test_an_early_stop_asks_no_more_after_the_first_that_does_not_pass():

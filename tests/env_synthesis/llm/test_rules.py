@@ -8,7 +8,7 @@ from astra_gym.env_synthesis.llm.draft import from_reply
 from astra_gym.env_synthesis.llm.drafted import Drafted
 from astra_gym.env_synthesis.llm.items import LlmItem
 from astra_gym.env_synthesis.llm.replies import Draft
-from astra_gym.env_synthesis.llm.rules import RULES, broken_rule, check_rules
+from astra_gym.env_synthesis.llm.rules import RULES, broken_rule, check_rules, made_up
 from astra_gym.env_synthesis.llm.rules.structure import no_value
 from astra_gym.types import Rejected
 from tests.env_synthesis.llm.museum import ITEM, changed, drafted
@@ -170,6 +170,27 @@ GROUNDED = LlmItem.make("corpus", domain="museums", knowledge=CORPUS, grounded=T
 def test_looked_up_answers_stand_in_the_given_text(draft, found):
     grounded = {verdict.check: verdict.status for verdict in check_rules(drafted(draft, GROUNDED))}
     assert grounded["rules.ungrounded"] == ("pass" if found else "fail")
+
+
+@pytest.mark.parametrize(
+    ("sub_id", "answer", "tables", "found"),
+    [
+        ("q2", "14 EUR", {"PRICES": {"Tidehall": 14}}, None),
+        ("q2", "15 EUR", {"NAMES": ["Tidehall"], "PRICES": {"Tidehall": 15}}, "PRICES"),
+        ("q2", "15 EUR", {"PRICES": [{"museum": "Tidehall", "price": "15 EUR"}]}, "PRICES"),
+        ("q2", "15 EUR", {"PRICES": {"Tidehall": 14.5}}, None),
+        ("q4", "28 EUR", {}, None),
+        ("q4", "28 EUR", {"PRICES": {"Tidehall": 14}}, None),
+        ("q3", "1991-05-03", {"DAYS": {"1991-05-03": "opening"}}, "DAYS"),
+        ("q3", [7, 9], {"HOURS": [[7, 9], [8, 9]]}, "HOURS"),
+        ("q3", True, {"OPEN": [True]}, None),
+    ],
+)
+def test_a_tool_reads_no_answer_that_the_given_text_does_not_hold(sub_id, answer, tables, found):
+    draft = drafted(changed(sub_id, answer=answer), GROUNDED)
+    assert made_up(draft, draft.decomposition.by_id[sub_id], tables) == found
+    loose = drafted(changed(sub_id, answer=answer))
+    assert made_up(loose, loose.decomposition.by_id[sub_id], tables) is None
 
 
 def test_where_answers_may_be_invented_none_is_looked_for():

@@ -152,7 +152,7 @@ class TestEndpoints:
             report = go(tmp_path, server.base_url, judges=("judge",), asking={"retries": 0, "down_after": 3})
         assert report.kept == 0
         assert "judge at http://127.0.0.1" in report.stopped
-        assert "the endpoint is down: 3 requests in a row failed" in report.stopped
+        assert "the endpoint is down: it left 3 items in a row without an answer" in report.stopped
         assert "the API key is refused" in report.stopped
         assert files(tmp_path)[0] == b""
         assert {line["stage"] for line in lines(files(tmp_path)[1])} <= {"generate"}
@@ -171,7 +171,7 @@ class TestEndpoints:
         assert (report.kept, report.rejected_by_stage) == (0, {"necessity": 3})
         reason = lines(files(tmp_path)[1])[0]["reason"]
         assert reason.startswith("unknown: no majority of the judges")
-        assert "judge gave no usable reply to stage 'necessity'" in reason
+        assert "it holds no JSON object (the last of 3 replies of judge at stage 'necessity'" in reason
 
     def test_judges_without_a_majority_reject_as_unknown(self, tmp_path: Path) -> None:
         def at_odds(request: dict[str, Any]) -> Reply:
@@ -215,6 +215,23 @@ class TestEndpoints:
             assert (report.kept, report.unanswered, report.stopped) == (3, 1, "")
             assert "the server failed, also after the retries (HTTP 500: 'oops')" in report.last_failure
             assert "K02" not in files(tmp_path)[0].decode() + files(tmp_path)[1].decode()
+        with answering(answer) as server:
+            go(tmp_path, server.base_url)
+        assert files(tmp_path) == undisturbed
+
+    def test_an_item_that_fails_for_ever_is_left_undone_and_no_endpoint_is_given_up_for_it(
+        self, tmp_path: Path, undisturbed: tuple[bytes, bytes]
+    ) -> None:
+        def never(request: dict[str, Any]) -> Reply:
+            asked = "K02" in request["messages"][1]["content"] and stage_of(request) == "dependency"
+            return failure(500, "oops") if asked else answer(request)
+
+        with answering(never) as server:
+            for _ in range(2):  # as often as it is run
+                report = go(tmp_path, server.base_url, concurrency=1, asking={"retries": 0, "down_after": 2})
+                assert (report.kept, report.rejected, report.unanswered, report.stopped) == (3, 4, 1, "")
+                assert report.last_failure.startswith("question-depots-")
+                assert "(HTTP 500: 'oops')" in report.last_failure
         with answering(answer) as server:
             go(tmp_path, server.base_url)
         assert files(tmp_path) == undisturbed
@@ -268,6 +285,26 @@ class TestOutputs:
                 Journal(tmp_path / "suite.jsonl", DAY),
                 pytest.raises(PipelineError, match="another process is at this run"),
             ):
+                go(tmp_path, server.base_url, items=1)
+
+    def test_starting_again_does_not_touch_what_another_process_is_at(self, tmp_path: Path) -> None:
+        with answering(answer) as server:
+            go(tmp_path, server.base_url, items=1)
+            written = [tmp_path / f"suite.{end}" for end in ("jsonl", "rejected.jsonl", "run.json")]
+            before = [path.read_bytes() for path in written]
+            with Journal(tmp_path / "suite.jsonl", DAY) as journal:
+                with pytest.raises(PipelineError, match="another process is at this run"):
+                    go(tmp_path, server.base_url, items=1, asking={"reasks": 1}, overwrite=True)
+                assert len(journal.done) == len(list(journal.outcomes())) == 1
+            assert before == [path.read_bytes() for path in written]
+
+    def test_started_again_with_other_options_it_is_another_run(self, tmp_path: Path) -> None:
+        with answering(answer) as server:
+            go(tmp_path, server.base_url, items=2)
+            report = go(tmp_path, server.base_url, items=1, asking={"reasks": 1}, overwrite=True, today="2030-01-01")
+            assert (report.kept, report.resumed) == (1, 0)
+            assert b'"2030-01-01"' in files(tmp_path)[0]
+            with pytest.raises(PipelineError, match=r"reasks was 1, now 2"):
                 go(tmp_path, server.base_url, items=1)
 
     def test_a_damaged_journal_is_said_to_be_one(self, tmp_path: Path) -> None:

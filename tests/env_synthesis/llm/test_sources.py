@@ -146,7 +146,7 @@ def test_the_same_files_give_the_same_items(tmp_path):
     ("line", "said"),
     [
         (b'{"domain": "rail"}', "bad.jsonl:2: knowledge_corpus: Field required; the row has the fields ['domain']"),
-        (b'{"domain": "rail", "knowlege_corpus": "x"}', "['domain', 'knowlege_corpus']"),
+        (b'{"domain": "rail", "text_corpus": "x"}', "['domain', 'text_corpus']"),
         (b'{"domain": "rail", "knowledge_corpus": "  "}', "is empty; mode 'domain' asks without a corpus"),
         (b'{"domain": "rail", "knowledge_corpus": 7}', "knowledge_corpus: Input should be a valid string, found 7"),
         (b'{"knowledge_corpus": "A text."}', "no `domain`; name it in the row, or for all rows with --domain"),

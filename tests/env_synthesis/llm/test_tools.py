@@ -129,6 +129,16 @@ def test_a_tool_is_documented_once_more_when_no_program_is_accepted(runner: Tool
     assert session.count("implementation") == 1 + 2 * 3
     assert session.count("document") == 1 + 2
     assert "no program for this tool was accepted" in session.told("document")
+    assert "12.5" not in session.told("document")
+
+
+def test_who_documents_it_once_more_is_not_told_of_the_case(runner: ToolRunner) -> None:
+    wrong = {"source": ferries.FARE_SOURCE, "data": {"FARES": {**ferries.FARES, "Blue Heron": 12.0}}}
+    session = changed(Said("implementation", wrong, ferries.WHICH_FARE))
+    make(session, runner, "q1", "q2")
+    assert "12.5" in session.told("implementation")
+    assert "it failed in the case that it was tested on" in session.told("document")
+    assert all(told not in session.told("document") for told in ("12.5", "12.0", "Blue Heron"))
 
 
 @pytest.mark.parametrize(
@@ -238,6 +248,7 @@ def test_scaling_may_add_an_optional_parameter_that_the_program_then_has(runner:
         ({**ferries.LINE_DOCUMENT, "name": "Find Line"}, "must be snake_case"),
         ({**ferries.LINE_DOCUMENT, "description": " "}, "description is empty"),
         ({**ferries.LINE_DOCUMENT, "description": "Finds lines such as Blue Heron."}, "gives an answer away"),
+        ({**ferries.LINE_DOCUMENT, "returns": "`line`, and the fare: 12.50."}, "the document holds [12.5], which"),
         ({**ferries.LINE_DOCUMENT, "parameters": {"type": "array"}}, "of type 'object'"),
         ({**ferries.LINE_DOCUMENT, "parameters": {"type": "object", "properties": {}}}, "at least one parameter"),
         (with_parameter(**{"from": ferries.PORT}), "'from' must be a name"),

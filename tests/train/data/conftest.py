@@ -1,4 +1,4 @@
-"""A suite that is quick to play: half of the shipped envs."""
+"""A suite that is quick to play: half of the shipped envs that were made from tables."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ SMALL = 48
 def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A JSONL suite of `SMALL` certified envs in eight domains."""
     path = tmp_path_factory.mktemp("suite") / "small.jsonl"
-    write_suite(path, list(open_suite(SHIPPED))[::2])
+    write_suite(path, [spec for spec in open_suite(SHIPPED) if spec.provenance.door == "tables"][::2])
     assert len(open_suite(path)) == SMALL
     return path

@@ -4,11 +4,19 @@
 """
 
 from astra_gym.env_synthesis.llm.calibration.breaking import FLAWS, Flaw
-from astra_gym.env_synthesis.llm.calibration.labelled import Labelled, labelled_set
-from astra_gym.env_synthesis.llm.calibration.measure import CalibrationReport, CheckMeasure, Counts, Miss, measure
+from astra_gym.env_synthesis.llm.calibration.labelled import Labelled, labelled_set, table_envs
+from astra_gym.env_synthesis.llm.calibration.measure import (
+    CHECKS,
+    CalibrationReport,
+    CheckMeasure,
+    Counts,
+    Miss,
+    measure,
+)
 from astra_gym.env_synthesis.llm.calibration.rule_judge import RuleJudge
 
 __all__ = [
+    "CHECKS",
     "FLAWS",
     "CalibrationReport",
     "CheckMeasure",
@@ -19,4 +27,5 @@ __all__ = [
     "RuleJudge",
     "labelled_set",
     "measure",
+    "table_envs",
 ]

@@ -12,6 +12,8 @@ from astra_gym.env_synthesis.llm.items import Language, LlmItem
 from astra_gym.env_synthesis.llm.referring import by_reference, program_of
 from astra_gym.env_synthesis.llm.sources.suites import decomposition_of
 from astra_gym.records import content_hash
+from astra_gym.registration import SHIPPED
+from astra_gym.suite import open_suite
 from astra_gym.types import Decomposition, ToolEnvSpec
 
 _MOST_HOPS = 20
@@ -31,6 +33,11 @@ class Labelled:
     def check(self) -> str | None:
         """The check that must find the flaw."""
         return None if self.flaw is None else FLAWS[self.flaw][0]
+
+
+def table_envs() -> list[ToolEnvSpec]:
+    """The shipped envs whose decompositions a table vouches for."""
+    return [spec for spec in open_suite(SHIPPED) if spec.provenance.door == "tables"]
 
 
 def labelled_set(specs: Iterable[ToolEnvSpec], *, good: int = 24, per_flaw: int = 12) -> list[Labelled]:

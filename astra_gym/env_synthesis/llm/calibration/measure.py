@@ -1,14 +1,15 @@
 """Judges asked about a labelled set, and what came of it: precision and recall of each check.
 
 A check finds a flaw when its verdict is a fail. Unknown is counted apart: it never passes in the corridor, but it is no
-finding either. Each broken draft is put to the one check that must find its flaw, each sound one to all.
+finding either. Each broken draft is put to the one check that must find its flaw, each sound one to all that are
+measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from astra_gym.env_synthesis.llm.agreement import Agreement, agreement_by_check
@@ -24,6 +25,7 @@ from astra_gym.env_synthesis.llm.scores import (
     judge_serialisation,
 )
 from astra_gym.env_synthesis.llm.thresholds import Thresholds
+from astra_gym.llm.together import together
 from astra_gym.records import Record
 from astra_gym.types import Verdict
 
@@ -89,6 +91,7 @@ async def measure(
     labelled: Sequence[Labelled],
     judge_of: JudgeOf,
     *,
+    checks: Collection[str] = CHECKS,
     thresholds: Thresholds | None = None,
     at_once: int = 8,
     progress: Progress | None = None,
@@ -97,29 +100,32 @@ async def measure(
 
     Args:
         judge_of: whoever judges a draft; asked once for each draft, so that each has a session of its own.
+        checks: measure these of `CHECKS` only; drafts broken for another are passed over.
         at_once: drafts judged at the same time.
         progress: called with the number of drafts done.
 
     Raises: EndpointError when judges cannot be reached: what is not measured is no measure.
     """
     minima, places, done = thresholds or Thresholds(), asyncio.Semaphore(at_once), Counter[str]()
+    asked = [one for one in labelled if one.check is None or one.check in checks]
 
     async def judged(one: Labelled) -> list[Verdict]:
         async with places:
-            verdicts = await _verdicts(one, judge_of(one), minima)
+            verdicts = await _verdicts(one, judge_of(one), minima, checks)
         done["drafts"] += 1
         if progress is not None:
             progress(done["drafts"])
         return verdicts
 
-    results = await asyncio.gather(*(judged(one) for one in labelled))
-    return _report([(one, verdict) for one, verdicts in zip(labelled, results, strict=True) for verdict in verdicts])
+    results = await together(judged(one) for one in asked)
+    found = [(one, verdict) for one, verdicts in zip(asked, results, strict=True) for verdict in verdicts]
+    return _report(found, [check for check in CHECKS if check in checks])
 
 
-async def _verdicts(one: Labelled, judges: Judges, minima: Thresholds) -> list[Verdict]:
-    """The verdict of the check that must find the flaw; of all checks on a sound draft."""
+async def _verdicts(one: Labelled, judges: Judges, minima: Thresholds, checks: Collection[str]) -> list[Verdict]:
+    """The verdict of the check that must find the flaw; of all of `checks` on a sound draft."""
     drafted = one.drafted
-    wanted = CHECKS if one.check is None else (one.check,)
+    wanted = checks if one.check is None else (one.check,)
     verdicts = []
     if "necessity" in wanted:
         verdicts.append((await judge_necessity(drafted, judges)).verdict)
@@ -140,7 +146,7 @@ _SCORES = {
 }
 
 
-def _report(found: Sequence[tuple[Labelled, Verdict]]) -> CalibrationReport:
+def _report(found: Sequence[tuple[Labelled, Verdict]], checks: Iterable[str]) -> CalibrationReport:
     agreed = agreement_by_check(verdict for _, verdict in found)
     nobody = Agreement(units=0, judges=0, observed=None, kappa=None)
     measures = [
@@ -150,7 +156,7 @@ def _report(found: Sequence[tuple[Labelled, Verdict]]) -> CalibrationReport:
             broken=_counts(v for one, v in found if v.check == check and one.flaw is not None),
             agreement=agreed.get(check, nobody),
         )
-        for check in CHECKS
+        for check in checks
     ]
     misses = [
         Miss(id=one.truth.id, check=verdict.check, flaw=one.flaw, verdict=verdict)

@@ -1,12 +1,14 @@
 """Rule of grounding: where the answers must stand in a given text, they do.
 
-A step that calculates has an answer that stands nowhere, so that of steps with dependencies only names are looked for;
-so are no counts ("how many"), which stand in a text as the things that are counted.
+A step that calculates has an answer that stands nowhere, so that of a draft's steps with dependencies only names are
+looked for; whether such a step calculates is known when its tool is there (`made_up`). Counts ("how many") are not
+looked for: they stand in a text as the things that are counted.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 from astra_gym.answers import QUANTITIES
 from astra_gym.env_synthesis.llm.drafted import Drafted
@@ -31,6 +33,26 @@ def ungrounded(drafted: Drafted) -> list[str]:
         for sub in drafted.decomposition.sub_questions
         if not _grounded(sub, text)
     ]
+
+
+def made_up(drafted: Drafted, sub: SubQuestion, tables: Mapping[str, JSON]) -> str | None:
+    """The table in which the answer of a step stands as it is, although the knowledge that must hold it does not.
+
+    None when there is no such table: the tool computes its answer, or the answer is grounded or need not be.
+    """
+    if not drafted.item.grounded or _grounded(sub.model_copy(update={"depends_on": ()}), Text(drafted.item.knowledge)):
+        return None
+    return next((name for name, table in tables.items() if any(map(sub.answer.matches, _cells(table)))), None)
+
+
+def _cells(table: JSON) -> Iterator[JSON]:
+    """Every value in a table, with the keys, and the lists and objects that hold others."""
+    yield table
+    if isinstance(table, dict):
+        yield from table
+    if isinstance(table, dict | list):
+        for cell in table.values() if isinstance(table, dict) else table:
+            yield from _cells(cell)
 
 
 class Text:

@@ -14,7 +14,6 @@ from astra_gym.env_synthesis.llm.rules.graph import ancestors
 from astra_gym.env_synthesis.llm.rules.stated import numbers_in
 from astra_gym.leaks import stands_in, telling_texts
 from astra_gym.records import JSON
-from astra_gym.types import SubQuestion
 from astra_gym.values.dates import scan_dates
 from astra_gym.values.texts import fold
 
@@ -60,22 +59,22 @@ def pasted(drafted: Drafted) -> list[str]:
     for sub in decomposition.sub_questions:
         for key in sorted(ancestors(decomposition, sub.id)):
             upstream = decomposition.by_id[key]
-            if found := _pasted(sub, upstream.answer):
+            if (found := named_in(sub.question, upstream.answer)) is not None:
                 problems.append(f"{sub.id} names {found!r}, the answer of {key}, instead of referring to it")
     return problems
 
 
-def _pasted(sub: SubQuestion, answer: Answer) -> JSON:
-    """The part of an upstream answer that a question names, or None."""
+def named_in(text: str, answer: Answer) -> JSON:
+    """The part of an answer that a text names, or None. Yes and no, and small whole numbers, are never taken for it."""
     if answer.kind == "bool":
         return None
     if answer.kind == "date":
-        return answer.value if answer.value in scan_dates(sub.question) else None
+        return answer.value if answer.value in scan_dates(text) else None
     if answer.kind in QUANTITIES:
         small = isinstance(answer.value, int) and abs(answer.value) < _TELLING_NUMBER
-        return answer.value if not small and float(answer.value) in numbers_in(sub.question) else None
+        return answer.value if not small and float(answer.value) in numbers_in(text) else None
     texts = telling_texts(answer.model_copy(update={"choices": ()}))
-    return next((text for text in texts if _names(sub.question, text)), None)
+    return next((part for part in texts if _names(text, part)), None)
 
 
 def _names(question: str, text: str) -> bool:

@@ -21,7 +21,7 @@ _THINGS = (
 _PLACEHOLDER = re.compile(
     r"\[[A-Za-z][A-Za-z _/-]*\]|<[A-Za-z][A-Za-z _/-]*>|\{[A-Za-z _]*\}|_{3,}|\bXX+\b|\bXYZ\b|\blorem ipsum\b|\.{4,}"
     rf"|\b(?:some|any|a certain|a particular|a specific|a given|such-and-such)\s+{_THINGS}\b"
-    r"|\b(?:[Cc]ity|[Cc]ompany|[Pp]erson|[Cc]ountry|[Pp]roduct|[Uu]ser|[Cc]ustomer|[Ss]tore)\s+[A-Z]\b(?!\.?\w)"
+    r"|\b(?i:city|company|person|country|product|user|customer|store)\s+[A-Z]\b(?!\.?\w)"
     r"|某个|某一|某位|某家|某地|某些|某某|某公司|某人|××|ＸＸ|XX|（待填）"
 )
 _ASKING_WORDS = frozenset({"which", "what", "when", "where", "whose", "many", "much", "does", "have", "with", "from"})

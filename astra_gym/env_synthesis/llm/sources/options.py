@@ -1,4 +1,4 @@
-"""What a user sets for a source: bounds of depth, repeats, the mix of shapes. Data alone; `reading.py` applies it."""
+"""What a user sets for a source: depth, repeats, the mix of shapes, terms. Data alone; `reading.py` applies it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
-from astra_gym.env_synthesis.llm.items import Language, Mode
+from astra_gym.env_synthesis.llm.items import NO_LICENSE, Language, Mode
 from astra_gym.records import Record
 from astra_gym.types import ScenarioType
 
@@ -54,6 +54,10 @@ class SourceOptions(Record):
     """Taxonomy: share of the leaves whose examples the writer does not see, drawn by content."""
     seed: int = 0
     """Another seed draws other shapes and masks other examples."""
+    license: str = Field(default=NO_LICENSE, min_length=1)
+    """SPDX identifier of the licence under which the input, and what is made of it, may be used: the user's to say."""
+    attribution: str = ""
+    """Whom that licence asks to be named."""
 
     @model_validator(mode="after")
     def _check(self) -> SourceOptions:

@@ -117,6 +117,8 @@ def _item(
         decomposition=content.decomposition,
         answer_from=content.answer_from,
         origin=content.origin,
+        license=options.license,
+        attribution=options.attribution,
     )
 
 
