@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/.demo: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tables]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tables,train]'
 	touch $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml
@@ -16,7 +16,7 @@ $(VENV)/.dev: setup.cfg pyproject.toml
 	touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/astra demo
+	$(BIN)/astra demo --train
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

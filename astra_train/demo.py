@@ -33,8 +33,8 @@ from astra_train.versions import require_training
 DOMAINS = "airports,cities,countries,us_cities"
 OPERATIONS = "lookups"
 """What the tools do: 28 tools in all, so that an episode of one env teaches something about others."""
-SFT_PART, RL_PART = "0-0.7", "0.7-1"
-"""Parts of the training envs: GRPO plays envs that SFT has not shown the answers of."""
+FOR_SFT = 0.7
+"""Share of the training envs that SFT shows; GRPO plays the others, of which no answer was shown."""
 HELD_OUT = 0.3
 """Share of the entities that is held out; the base was made with the same."""
 READ_FILE = "entities_read.txt"
@@ -82,7 +82,7 @@ class Demo:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._make_data()
         sft = self._train("sft", self.base, self.folder / "sft", self._sft_options())
-        grpo = self._train("grpo", sft, self.folder / "rl", self._grpo_options())
+        grpo = self._train("grpo", sft, self.folder / "rl", grpo_options(self.plan))
         report = self._evaluate({"untrained": self.base, "SFT": sft, "GRPO": grpo})
         curve = read_curve(self.folder / "grpo_run" / "metrics.jsonl")
         show_curve(curve)
@@ -104,9 +104,9 @@ class Demo:
         make = ["synthesize", "tables", DOMAINS, "--operations", OPERATIONS, "-n", n, "--max-hops", "3", "--seed", seed]
         self._astra(*make, "--overwrite", "-o", str(self.suite))
         split = ["--validation", str(HELD_OUT), "--train-part"]
-        sft = [*split, SFT_PART, "--styles", "sequential"]
+        sft = [*split, f"0-{FOR_SFT}", "--styles", "sequential"]
         self._astra("data", "sft", str(self.suite), "-o", str(self.folder / "sft"), *sft)
-        rl = [*split, RL_PART, "--namespace", "demo", "--env-kwargs", self.plan.env_kwargs]
+        rl = [*split, f"{FOR_SFT}-1", "--namespace", "demo", "--env-kwargs", self.plan.env_kwargs]
         self._astra("data", "rl", str(self.suite), "-o", str(self.folder / "rl"), *rl)
         self._write_held_out()
 
@@ -143,25 +143,6 @@ class Demo:
         rare = ["trainer.test_freq=100", "trainer.save_freq=-1", "data.val_max_samples=64"]
         return [*sizes, *rare, "optim.betas=[0.9,0.95]"]
 
-    def _grpo_options(self) -> list[str]:
-        plan = self.plan
-        return [
-            *("--steps", str(plan.grpo_steps)),
-            f"data.train_batch_size={plan.grpo_prompts}",
-            f"actor_rollout_ref.rollout.n={plan.grpo_episodes}",
-            "data.max_prompt_length=512",
-            "data.max_response_length=448",
-            f"data.val_max_samples={plan.validated}",
-            f"trainer.test_freq={max(1, plan.grpo_steps // 2)}",
-            "actor_rollout_ref.actor.optim.lr=1e-4",
-            f"actor_rollout_ref.actor.optim.lr_warmup_steps={min(4, plan.grpo_steps // 2)}",
-            "actor_rollout_ref.actor.optim.betas=[0.9,0.99]",
-            "actor_rollout_ref.actor.optim.weight_decay=0",
-            "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean",  # else rambling episodes outweigh others
-            "algorithm.norm_adv_by_std_in_grpo=false",  # else the smallest difference counts as the largest
-            "algorithm.rollout_correction.bypass_mode=true",  # the server's log-probs are the trainer's: no second pass
-        ]
-
     def _evaluate(self, models: Mapping[str, Path]) -> EvaluationReport:
         """Sampled as in training and greedily, side by side; returns the first."""
         console.rule(
@@ -194,6 +175,26 @@ class Demo:
         done = subprocess.run([sys.executable, "-m", "astra_gym.cli", *arguments], check=False)
         if done.returncode:
             raise TrainingError(f"`astra {shlex.join(arguments)}` ended with exit code {done.returncode} (see above)")
+
+
+def grpo_options(plan: DemoPlan) -> list[str]:
+    """How the demo's policy is trained with GRPO: options of `astra train grpo`."""
+    return [
+        *("--steps", str(plan.grpo_steps)),
+        f"data.train_batch_size={plan.grpo_prompts}",
+        f"actor_rollout_ref.rollout.n={plan.grpo_episodes}",
+        "data.max_prompt_length=512",
+        "data.max_response_length=448",
+        f"data.val_max_samples={plan.validated}",
+        f"trainer.test_freq={max(1, plan.grpo_steps // 2)}",
+        "actor_rollout_ref.actor.optim.lr=1e-4",
+        f"actor_rollout_ref.actor.optim.lr_warmup_steps={min(4, plan.grpo_steps // 2)}",
+        "actor_rollout_ref.actor.optim.betas=[0.9,0.99]",
+        "actor_rollout_ref.actor.optim.weight_decay=0",
+        "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean",  # else rambling episodes outweigh others
+        "algorithm.norm_adv_by_std_in_grpo=false",  # else the smallest difference counts as the largest
+        "algorithm.rollout_correction.bypass_mode=true",  # the server's log-probs are the trainer's: no second pass
+    ]
 
 
 def texts_read(base: Path) -> frozenset[str]:

@@ -4,9 +4,9 @@
     python examples/ablations.py runs/demo0 runs/demo1 runs/demo2 -o runs/ablations --report docs/ablations
 
 Each demo folder gives one seed: its SFT policy, its training envs, its held-out envs. Every variant trains that policy
-with `astra train grpo --preset cpu` for the same number of steps and is then measured on the held-out envs, greedily,
-once with the tools of the domain alone and once with banded distractors among them. A finished part is not done
-again: after an interruption, the same command goes on.
+with `astra train grpo --preset cpu`, as the demo does, and is then measured on the held-out envs, sampled at
+temperature 1, once with the tools of the domain alone and once with banded distractors among them. A finished part is
+not done again: after an interruption, the same command goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from astra_gym.summary import EpisodeScore, summarize
 from astra_gym.types import ToolEnvSpec
 from astra_train.data.content import content_of
 from astra_train.data.split import split_contents
+from astra_train.demo import FOR_SFT, HELD_OUT, DemoPlan, grpo_options
 
-HELD_OUT, SPLIT_SEED = 0.3, 0
+SPLIT_SEED = 0
 """As in the demo, whose folders this starts from."""
 METRICS = ("f1", "recall", "precision", "solve_rate", "calls", "invalid_calls", "final_answer_accuracy")
 
@@ -50,9 +51,13 @@ VARIANTS = {
     "precision": Variant("reward precision only", {"reward": "precision"}),
     "beta3": Variant("reward F-beta with beta 3: a missed sub-question counts more than a wasted call", {"beta": 3}),
     "final_answer": Variant("F1, a fifth of the reward for the final answer", {"final_answer_weight": 0.2}),
-    "no_std": Variant(
-        "F1, advantages not divided by the group's standard deviation",
-        overrides=("algorithm.norm_adv_by_std_in_grpo=false",),
+    "std": Variant(
+        "F1, advantages divided by the group's standard deviation",
+        overrides=("algorithm.norm_adv_by_std_in_grpo=true",),
+    ),
+    "token_mean": Variant(
+        "F1, every token weighs the same, as in the paper; else every episode",
+        overrides=("actor_rollout_ref.actor.loss_agg_mode=token-mean",),
     ),
     "random": Variant("F1, up to 9 random distractors an env", distractors="random"),
     "banded": Variant("F1, up to 3 distractors of each likeness band", distractors="banded"),
@@ -81,8 +86,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="folder for the table and the plots; default: the output's")
     about = "; ".join(f"{name}: {variant.about}" for name, variant in VARIANTS.items())
     parser.add_argument("--variants", default=",".join(VARIANTS), help=f"default: all. {about}")
-    parser.add_argument("--steps", type=int, default=15, help="GRPO steps")
-    parser.add_argument("--prompts", type=int, default=16, help="groups a step")
+    parser.add_argument("--steps", type=int, default=14, help="GRPO steps")
+    parser.add_argument("--prompts", type=int, default=32, help="groups a step")
     parser.add_argument("--episodes", type=int, default=8, help="episodes a group")
     options = parser.parse_args()
     names = options.variants.split(",")
@@ -111,7 +116,7 @@ def training_suite(demo: Path, distractors: str, folder: Path) -> Path:
     if not plain.exists():
         specs = {spec.id: spec for spec in open_suite(demo / "train_suite.jsonl")}
         split = split_contents(map(content_of, specs.values()), validation=HELD_OUT, seed=SPLIT_SEED)
-        _write(plain, [specs[spec_id] for spec_id in split.train])
+        _write(plain, [specs[spec_id] for spec_id in split.training_part(FOR_SFT, 1).train])
     return with_distractors(plain, distractors)
 
 
@@ -146,18 +151,12 @@ def train(options: argparse.Namespace, name: str, seed: int, demo: Path) -> None
         # verl wants envs to validate on; they are not looked at. Another seed, or they would be those held out already
         split = ["--validation", "0.05", "--split-seed", str(SPLIT_SEED + 1), "--namespace", f"ablation-{name}-{seed}"]
         run("data", "rl", suite, "-o", rows, *split, "--env-kwargs", json.dumps(variant.env))
-    sizes = [
-        f"data.train_batch_size={options.prompts}",
-        f"actor_rollout_ref.rollout.n={options.episodes}",
-        "data.max_prompt_length=768",
-        "data.max_response_length=384",
-        "trainer.val_before_train=false",
-        "trainer.test_freq=-1",
-        "trainer.save_freq=5",
-    ]
+    plan = replace(DemoPlan(), grpo_steps=options.steps, grpo_prompts=options.prompts, grpo_episodes=options.episodes)
+    alike = ["data.max_prompt_length=768", "trainer.val_before_train=false", "trainer.test_freq=-1"]
     given = ["--preset", "cpu", "--model", demo / "sft_policy", "--data", rows, "--run", folder / "run"]
     resume = ["--resume"] if (folder / "run").exists() else []
-    run("train", "grpo", *given, *resume, "--seed", seed, "--steps", options.steps, *sizes, *variant.overrides)
+    settings = [*grpo_options(plan), *alike, "trainer.save_freq=5", *variant.overrides]
+    run("train", "grpo", *given, *resume, "--seed", seed, *settings)
     run("train", "export", folder / "run", "-o", folder / "part_policy")
     (folder / "part_policy").rename(folder / "policy")
 
@@ -169,7 +168,7 @@ def measure(options: argparse.Namespace, name: str, seed: int, demo: Path, polic
         _write(held_out, list(open_suite(demo / "held_out.jsonl")))
     for tools in ("none", "banded"):
         played = folder_of(options, name, seed) / f"eval_{tools}.jsonl"
-        limits = ["--temperature", 0, "--max-tokens", 96]
+        limits = ["--temperature", 1, "--n-samples", 2, "--max-tokens", 96, "--max-turns", 6]
         if not (played.with_suffix(".done")).exists():
             run("eval", with_distractors(held_out, tools), "--model", f"hf:{policy}", *limits, "-o", played)
             played.with_suffix(".done").touch()

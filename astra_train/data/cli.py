@@ -82,7 +82,7 @@ def sft(
     rejected = False
     for side in sides:
         path = output if one_file else output / f"{side}.parquet"
-        played = _Play(suite, side, weights, seed, per_spec, system_prompt, parts)
+        played = _Play(suite, side, weights, seed, per_spec, system_prompt, parts, train_part)
         written, report = played.write(path, _tokens(policy), max_length, on_long, quiet=json)
         rejected = rejected or bool(report.rejected)
         told[side] = sft_json(path, written, report, measured=policy is not None)
@@ -105,6 +105,7 @@ class _Play:
     per_spec: int
     system_prompt: str | None
     split: Split | None
+    train_part: str
 
     def write(
         self, path: Path, tokens: ChatTokens | None, max_length: int | None, on_long: OnLong, *, quiet: bool
@@ -119,7 +120,7 @@ class _Play:
         notes: dict[str, JSON] = {"suite": self.suite.name, "part": self.part}
         if self.split is not None:
             ids = self.split.train if self.part == "train" else self.split.validation
-            notes |= _split_notes(self.split)
+            notes |= _split_notes(self.split) | {"train_part": self.train_part}
         report = StyleReport()
         with progress_bar(f"play {self.part}", len(ids), quiet=quiet) as bar:
 
@@ -177,7 +178,7 @@ def rl(
     tokens = _tokens(policy)
     reports: dict[str, RlReport] = {}
     for part, ids in (("train", parts.train), ("validation", parts.validation)):
-        notes = {"suite": suite.name, "part": part, **_split_notes(parts)}
+        notes = {"suite": suite.name, "part": part, "train_part": train_part, **_split_notes(parts)}
         reports[part] = write_rl(output / f"{part}.parquet", suite, ids, options=options, tokens=tokens, notes=notes)
     leaks = check_files([output / "train.parquet"], output / "validation.parquet")
     show_rl(output, parts, reports, leaks, json=json)

@@ -19,6 +19,7 @@ from astra_gym.env_synthesis.sources.base import Item
 from astra_gym.env_synthesis.sources.tables import DOMAINS, TableError, TablesSource
 from astra_gym.env_synthesis.sources.tables.catalog import load_domain
 from astra_gym.env_synthesis.sources.tables.measuring import frame_statistics
+from astra_gym.env_synthesis.sources.tables.operators import GROUPS
 from astra_gym.env_synthesis.sources.tables.phrases import folded
 from astra_gym.env_synthesis.sources.tables.source import SCENARIOS
 from astra_gym.errors import MissingExtraError
@@ -165,6 +166,8 @@ def test_an_env_has_the_shape_that_its_item_asks_for(seed: int, domain: str, sce
         ({"scenarios": ["Single-Hop"], "min_hops": 2}, "no env can have"),
         ({"domains": []}, "no env can have"),
         ({"distractors": (3, 1)}, "distractors must be"),
+        ({"groups": ["lookups", "lokups"]}, "operations must be some of lookups, .* found lokups"),
+        ({"groups": []}, "operations must be some of .* found none"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
@@ -187,3 +190,22 @@ def test_a_few_domains_are_balanced_too(number: int) -> None:
 
 def test_domain_load_is_the_same_object_within_a_process() -> None:
     assert load_domain("weather") is load_domain("weather")
+
+
+def test_a_source_is_held_to_groups_of_operations() -> None:
+    looked_up = TablesSource(3, ["airports"], groups=["lookups"], max_hops=3)
+    built = [looked_up.build(item) for item in items(looked_up, 40)]
+    names = {tool.name for spec in built if isinstance(spec, ToolEnvSpec) for tool in spec.tools}
+    assert 8 < len(names) < 20
+    assert {"airport_country", "country_population"} <= names
+    assert not [name for name in names if name.startswith(("count_", "nearest_", "average_", "convert_"))]
+    # a shape that these operations do not give is said, not searched for ever
+    flat = TablesSource(3, ["countries"], groups=["lookups"], scenarios=["Multi-Hop"], min_hops=6, max_hops=6)
+    (first,) = (flat.build(item) for item in items(flat, 1))
+    assert isinstance(first, Rejected)
+    assert first.stage == "sample"
+
+
+def test_all_groups_are_the_same_run_as_none_named() -> None:
+    assert TablesSource(1, groups=GROUPS).config() == TablesSource(1).config()
+    assert TablesSource(1, groups=["places", "lookups"]).config()["groups"] == ["lookups", "places"]

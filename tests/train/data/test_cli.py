@@ -60,6 +60,21 @@ def test_sft_and_rl_agree_on_the_split(tmp_path: Path, small_suite: Path) -> Non
     assert told["tokens"] is None
 
 
+def test_sft_and_rl_can_be_given_different_envs(tmp_path: Path, small_suite: Path) -> None:
+    split = ["--validation", "0.4", "--train-part"]
+    sft = ["sft", small_suite, "-o", tmp_path / "sft.parquet", *split, "0-0.5", "--styles", "sequential", "--json"]
+    read_json(data(*sft))
+    told = read_json(data("rl", small_suite, "-o", tmp_path, *split, "0.5-1", "--json"))
+    taught = {row.env_id for row in read_sft(tmp_path / "sft.parquet")}
+    trained = {
+        row["env_id"].partition("/")[2] for row in pq.read_table(tmp_path / "train.parquet")["extra_info"].to_pylist()
+    }
+    assert taught
+    assert trained
+    assert not taught & trained
+    assert len(taught) + len(trained) + told["validation"] + told["dropped"] == SMALL
+
+
 def test_the_tables_are_readable(tmp_path: Path, tiny_folder: Path, small_suite: Path) -> None:
     done = data("rl", small_suite, "-o", tmp_path, "--policy", tiny_folder, "--max-prompt", "4000")
     assert done.exit_code == 0, done.output
@@ -100,6 +115,9 @@ def test_a_folder_gets_both_sides(tmp_path: Path, small_suite: Path) -> None:
         (["rl", "SUITE", "-o", "out", "--env-kwargs", "[1]"], 2, "expected a JSON object"),
         (["rl", "SUITE", "-o", "out", "--env-kwargs", '{"reward":"luck"}'], 1, "reward must be one of"),
         (["rl", "SUITE", "-o", "out", "--faults", "often"], 1, "faults: expected"),
+        (["rl", "SUITE", "-o", "out", "--train-part", "0.7"], 2, "is LOW-HIGH"),
+        (["rl", "SUITE", "-o", "out", "--train-part", "0.7-0.2"], 1, "0 <= low < high <= 1"),
+        (["sft", "SUITE", "-o", "x.parquet", "--split", "all", "--train-part", "0-0.5"], 2, "does not go with"),
         (["rl", "nowhere.jsonl", "-o", "out"], 2, "does not exist"),
     ],
 )

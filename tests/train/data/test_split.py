@@ -171,3 +171,18 @@ def test_twenty_thousand_envs_split_alike_under_any_hash_seed() -> None:
     ]
     assert printed[0] == printed[1]
     assert int(printed[0].split()[2]) > 500
+
+
+def test_parts_of_the_training_envs_share_none_and_validation_stays() -> None:
+    split = split_contents(random_suite(1500), validation=0.25)
+    low, high = split.training_part(0, 0.7), split.training_part(0.7, 1)
+    assert not set(low.train) & set(high.train)
+    assert sorted([*low.train, *high.train]) == sorted(split.train)
+    assert low.validation == high.validation == split.validation
+    assert 0.6 < len(low.train) / len(split.train) < 0.8
+    assert split.training_part(0, 1).train == split.train
+    for bounds in ((0.5, 0.5), (-0.1, 0.5), (0.5, 1.1), (0.7, 0.2)):
+        with pytest.raises(DataError, match="low < high"):
+            split.training_part(*bounds)
+    with pytest.raises(DataError, match="none of the"):
+        split.training_part(0, 1e-9)
