@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from astra_gym.cli.output import fail, progress_bar
+from astra_gym.cli.output import errors, fail, progress_bar
 from astra_gym.cli.synthesis_report import show_outcome, show_progress
 from astra_gym.errors import PipelineError
 
@@ -184,6 +184,8 @@ def synthesize_envs(
     paths = sources or []
     merged = read_config(config, flags, paths)
     check_apart([output, merged.run.cache], paths)
+    if mode is None:
+        errors.print(f"mode {merged.mode}: --mode reads the input otherwise (a file of questions: --mode question)")
     _run_and_show(merged, paths, output, limit, overwrite, json)
 
 

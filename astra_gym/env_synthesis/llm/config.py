@@ -95,7 +95,9 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _guessed_mode(paths: Sequence[Path]) -> Mode:
-    """Documents can be nothing but a corpus; the rest has to be said."""
+    """Documents are a corpus when nothing else is said; for the rest it has to be."""
+    if missing := [path for path in paths if not path.exists()]:
+        raise PipelineError(f"{missing[0]}: there is no such file or folder")
     if paths and all(path.is_dir() or path.suffix.lower() in SUFFIXES for path in paths):
         return "corpus"
     raise PipelineError(f"say with --mode what the input holds: one of {', '.join(MODES)}")
