@@ -58,7 +58,7 @@ class DemoPlan:
     """Held-out envs that each stage is measured on."""
     samples: int = 2
     """Episodes of each, sampled at temperature 1 as in training; greedily there is but one."""
-    validated: int = 64
+    validated: int = 128
     """Held-out envs at most that the learning curve is measured on."""
     env_kwargs: str = '{"beta":1.5,"final_answer_weight":0.2,"max_turns":6}'
     """Reward of GRPO: with F1 a policy that fails more calls than it solves learns to stop after the first."""
@@ -186,6 +186,8 @@ def grpo_options(plan: DemoPlan) -> list[str]:
         "data.max_prompt_length=512",
         "data.max_response_length=448",
         f"data.val_max_samples={plan.validated}",
+        "actor_rollout_ref.rollout.val_kwargs.temperature=1",  # the curve is of the policy as it is trained
+        "actor_rollout_ref.rollout.val_kwargs.do_sample=true",
         f"trainer.test_freq={max(1, plan.grpo_steps // 2)}",
         "actor_rollout_ref.actor.optim.lr=1e-4",
         f"actor_rollout_ref.actor.optim.lr_warmup_steps={min(4, plan.grpo_steps // 2)}",

@@ -32,7 +32,7 @@ def show_stages(report: EvaluationReport, how: str) -> None:
     print_table(title, ["policy", "F1", "solved", "calls", "final answer right"], rows)
     for difference in report.differences:
         if difference.metric in ("f1", "solve_rate"):
-            verdict = "clear" if difference.clear and difference.estimate > 0 else "not clear"
+            verdict = "not clear" if not difference.clear else "clear" if difference.estimate > 0 else "worse, clear"
             console.print(f"{difference.second} over {difference.first}, {difference.metric}: {difference} ({verdict})")
 
 
@@ -61,7 +61,7 @@ def show_curve(curve: Curve) -> None:
     steps = sorted(next(iter(curve.values())))
     if not steps:
         return
-    console.print(f"held-out envs during GRPO (greedy), steps {', '.join(map(str, steps))}:")
+    console.print(f"held-out envs during GRPO (sampled), steps {', '.join(map(str, steps))}:")
     for name, values in curve.items():
         bars = "".join(BARS[round(values[step] * (len(BARS) - 1))] for step in sorted(values))
         console.print(f"  {name:<20} {bars}  {values[steps[0]]:.3f} -> {values[steps[-1]]:.3f}")
@@ -86,10 +86,10 @@ def draw_curve(curve: Curve, report: EvaluationReport, path: Path) -> Path:
         places = [place + 0.38 * offset - 0.19 for place in range(len(names))]
         stages.bar(places, values, width=0.36, yerr=errors, capsize=3, label=label)
     stages.set_xticks(range(len(names)), names, rotation=20, ha="right")
-    stages.set_title("held-out envs, by policy")
+    stages.set_title("held-out envs by policy, sampled at temperature 1")
     for name, by_step in curve.items():
         steps.plot(sorted(by_step), [by_step[step] for step in sorted(by_step)], marker="o", label=name)
-    steps.set_title("held-out envs during GRPO")
+    steps.set_title("a part of them during GRPO, sampled")
     steps.set_xlabel("GRPO step")
     for axes in (stages, steps):
         axes.set_ylim(0, 1.02)

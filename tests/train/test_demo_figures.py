@@ -36,4 +36,6 @@ def test_stages_and_curve_are_shown_and_drawn(tmp_path: Path, capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert "SFT over untrained, f1: +1.000" in shown
     assert "0.000 -> 1.000" in shown
+    show_stages(compare(played, pairs=[("SFT", "untrained")]), "greedily")
+    assert "untrained over SFT, f1: -1.000 [-1.000, -1.000] (worse, clear)" in capsys.readouterr().out
     assert draw_curve(curve, report, tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
