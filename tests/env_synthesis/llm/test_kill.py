@@ -21,6 +21,12 @@ KILLS = 10
 AT_ONCE = 3
 
 
+HEARS_CTRL_C = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from astra_gym.cli import main; main()"
+)
+"""The command; tests that run in the background of a shell hand on that ctrl-C is ignored."""
+
+
 @dataclass
 class Killer:
     """Sends a signal to a process when the server has been asked so often, or a little later."""
@@ -41,7 +47,7 @@ class Killer:
 def start(folder: Path, url: str) -> subprocess.Popen[str]:
     words = ["synthesize", "envs", "questions.jsonl", "-o", "suite.jsonl", "--mode", "question", "--model", "writer"]
     options = ["--base-url", url, "--concurrency", str(AT_ONCE), "--retries", "0", "--json"]
-    command = [sys.executable, "-m", "astra_gym.cli", *words, *options]
+    command = [sys.executable, "-c", HEARS_CTRL_C, *words, *options]
     return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
