@@ -22,10 +22,11 @@ import orjson
 
 from astra_gym import OracleModel, rollout
 from astra_gym.cli import app
-from astra_gym.cli.output import console, print_table
+from astra_gym.cli.output import console, fail, print_table
 from astra_gym.env import ToolEnv
 from astra_gym.env_synthesis.llm.items import LlmItem
 from astra_gym.env_synthesis.llm.sources import SourceOptions, read_items
+from astra_gym.errors import AstraError
 from astra_gym.llm.authored import AuthoredServer
 from astra_gym.llm.authored_topics import AuthoredTopic, read_topics
 from astra_gym.records import JSON
@@ -206,4 +207,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="astra-authored-")))
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="astra-authored-")))
+    except AstraError as error:
+        fail(str(error), exit_code=1)
