@@ -1,6 +1,6 @@
 """Does what a policy learns on some envs help it on others? Agreement of policy gradients between batches of envs.
 
-    python examples/gradient_agreement.py runs/demo0/sft_policy runs/demo0/train_suite.jsonl --envs 64
+    python examples/gradient_agreement.py runs/demo0/sft_policy runs/demo0/held_out.jsonl --envs 64
 
 Episodes are sampled at temperature 1 in groups, as GRPO does, and the gradient of the expected reward is taken for
 several batches of envs. Its cosine between batches is the share of a batch's gradient that is common to all envs: near
