@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from astra_gym.cli.endpoints import one_each
 from astra_gym.cli.output import console, print_json, print_table, progress_bar
 from astra_gym.records import JSON
 
@@ -91,9 +92,7 @@ def calibrate(
 def _judges(models: list[str], urls: list[str], temperature: float, max_tokens: int) -> tuple[Endpoint, ...]:
     from astra_gym.llm.settings import Endpoint
 
-    if len(urls) not in (0, 1, len(models)):
-        raise typer.BadParameter(f"{len(models)} of --model, but {len(urls)} of --base-url: give one, or one each")
-    each: list[str | None] = [*urls] if len(urls) == len(models) else [urls[0] if urls else None] * len(models)
+    each = one_each(models, urls, "--model", "--base-url")
     return tuple(
         Endpoint(model=name, base_url=url, temperature=temperature, max_tokens=max_tokens)
         for name, url in zip(models, each, strict=True)

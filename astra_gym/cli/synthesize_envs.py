@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from astra_gym.cli.endpoints import one_each
 from astra_gym.cli.output import errors, fail, progress_bar
 from astra_gym.cli.synthesis_report import show_outcome, show_progress
 from astra_gym.errors import PipelineError
@@ -210,13 +211,7 @@ def _judges(
         if urls:
             raise typer.BadParameter("--judge-url needs --judge-model")
         return None
-    each: list[str | None] = [*urls] if urls else [base_url]
-    if len(each) == 1:
-        each = each * len(models)
-    if len(each) != len(models):
-        raise typer.BadParameter(
-            f"{len(models)} of --judge-model, but {len(each)} of --judge-url: give one, or one each"
-        )
+    each = one_each(models, urls or [], "--judge-model", "--judge-url", base_url)
     known = {name: price for name, price in prices.items() if price is not None}
     return [{"model": name, "base_url": url, **known} for name, url in zip(models, each, strict=True)]
 

@@ -21,9 +21,8 @@ from astra_gym.types import Decomposition, Verdict
 
 CHECK = "final_answer"
 _WHOLE = "the whole"
-_MOST_COUNTED = 10
-_CONVERSIONS = frozenset({12, 24, 60, 100, 1000, 3600})
-"""Beside small whole numbers, what may stand in a program without having been stated."""
+_KNOWN_TO_ALL = frozenset({1, 2, 10, 12, 24, 60, 100, 1000, 3600})
+"""What may stand in a program though nobody stated it: halves, decimals, conversions. Not 0, which unmakes a step."""
 
 
 async def check_final_answer(drafted: Drafted, llm: Judges, *, tooled: frozenset[str] | None = None) -> Verdict:
@@ -47,8 +46,7 @@ def _rests_on(drafted: Drafted, known: Set[str]) -> bool:
     """Whether the program reads nothing but the answers of `known` and numbers that the question states or all know."""
     stated = Stated(drafted.decomposition.question)
     return names_in(drafted.answer_from) <= known and all(
-        number in _CONVERSIONS or number in range(_MOST_COUNTED + 1) or stated.holds(number)
-        for number in numbers_written(drafted.answer_from)
+        number in _KNOWN_TO_ALL or stated.holds(number) for number in numbers_written(drafted.answer_from)
     )
 
 

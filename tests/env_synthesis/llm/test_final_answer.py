@@ -186,6 +186,7 @@ def test_without_a_program_judges_must_find_the_same_answer(replies, status):
         ("q2 * 100 / 60", "23.33 EUR", 0),
         ("q2 + 37", "51 EUR", 1),  # a fee that nobody has looked up
         ("q2 * 0 + 37.5", "37.5 EUR", 1),
+        ("q2 * 0 + 7", "7 EUR", 1),  # small numbers are no better
     ],
 )
 def test_a_number_that_only_the_program_states_is_for_judges_to_find(program, final, asked):
