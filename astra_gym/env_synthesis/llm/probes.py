@@ -93,13 +93,28 @@ def check_probe(task: ToolTask, made: MadeTool, reply: ProbeReply) -> None:
     if task.sub.answer.matches(second_answer(task.sub.answer, reply).value):
         raise Unfit("`second_answer` equals the first answer; choose an entity with an answer of its own")
     if reply.unknown is None:
-        if made.data and any(isinstance(made.arguments.get(name), str) for name in required):
+        if any(looked_up(name, made.arguments.get(name), made.data) for name in required):
             raise Unfit("`unknown` may be null for a pure computation only; this tool looks things up in tables")
     elif reply.unknown == made.arguments or not _same_shape(reply.unknown, made.arguments, required):
         raise Unfit(
             f"`unknown` must be a call that is right in form: all of {required}, each of the JSON type that it has in "
             "the example call, with an entity that the tables do not hold"
         )
+
+
+def looked_up(name: str, value: JSON, tables: JSON) -> bool:
+    """Whether an argument names something in tables: a text, where there are any; a number that is a key there, or a
+    cell of the column that is called like the parameter. Other numbers are computed with.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not tables:
+        return False
+    if isinstance(value, str):
+        return True
+    if isinstance(tables, list):
+        return any(looked_up(name, value, row) for row in tables)
+    if not isinstance(tables, dict):
+        return False
+    return str(value) in tables or tables.get(name) == value or any(looked_up(name, value, t) for t in tables.values())
 
 
 def second_answer(like: Answer, reply: ProbeReply) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from astra_gym.env_synthesis.llm.made import MadeTool
+from astra_gym.env_synthesis.llm.probes import looked_up
 from astra_gym.env_synthesis.llm.tool_runner import ToolRunner
 from astra_gym.env_synthesis.llm.tools import make_tool
 from astra_gym.llm.errors import ReplyError
@@ -125,6 +126,22 @@ def test_a_probe_that_tests_nothing_goes_back_to_the_judge(
     assert (outcome.stage, "unknown" in outcome.reason) == ("probe", True)
     once = Said("probe", {**GOOD_PROBE, **changes}, ferries.WHICH_FARE, attempt=0)
     assert isinstance(fare(line, runner, once)[0], MadeTool)
+
+
+@pytest.mark.parametrize(
+    ("value", "tables", "named"),
+    [
+        ("Blue Heron", {"FARES": {"White Gull": 9.75}}, True),
+        ("Blue Heron", {}, False),  # nothing to look up in
+        (4, {"ZONES": {"4": 12.5, "5": 14.0}}, True),
+        (4, {"ZONES": [{"zone": 4, "fare": 12.5}]}, True),
+        (4, {"ZONES": [{"zone": 3, "berths": 4}]}, False),  # another column
+        (4, {"RATE": [0.5]}, False),
+        (True, {"ZONES": {"True": 1}}, False),
+    ],
+)
+def test_a_number_that_names_a_row_is_looked_up_like_a_name(value: Any, tables: dict[str, Any], named: bool) -> None:
+    assert looked_up("zone", value, tables) == named
 
 
 def test_a_dead_judge_rejects(line: MadeTool, runner: ToolRunner) -> None:
